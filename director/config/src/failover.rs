@@ -1,0 +1,223 @@
+//! Failover groups: what is elected, and how VRRP says so on the wire.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Family, IfName, Period, Priority, Vrid};
+
+/// One elected unit: its instances are master or backup together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FailoverGroup {
+    /// Name of the group in the topology.
+    pub name: String,
+    /// Whether a better director takes mastership back.
+    #[serde(default)]
+    pub preempt: Preempt,
+    /// One VRRP instance per network and address family.
+    #[serde(rename = "instance")]
+    pub instances: Vec<Instance>,
+}
+
+/// When a director of higher priority replaces a working master. The same on all directors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "PreemptForm", into = "PreemptForm")]
+pub enum Preempt {
+    /// At once (`preempt = true`).
+    #[default]
+    Always,
+    /// Never (`preempt = false`).
+    Never,
+    /// After having heard the lower master for this long (`preempt = { after = "60s" }`).
+    After(Period),
+}
+
+/// How [`Preempt`] is written.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected true, false or { after = \"60s\" }")]
+enum PreemptForm {
+    Flag(bool),
+    Delay(PreemptDelay),
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PreemptDelay {
+    after: Period,
+}
+
+impl From<PreemptForm> for Preempt {
+    fn from(form: PreemptForm) -> Self {
+        match form {
+            PreemptForm::Flag(true) => Self::Always,
+            PreemptForm::Flag(false) => Self::Never,
+            PreemptForm::Delay(PreemptDelay { after }) => Self::After(after),
+        }
+    }
+}
+
+impl From<Preempt> for PreemptForm {
+    fn from(preempt: Preempt) -> Self {
+        match preempt {
+            Preempt::Always => Self::Flag(true),
+            Preempt::Never => Self::Flag(false),
+            Preempt::After(after) => Self::Delay(PreemptDelay { after }),
+        }
+    }
+}
+
+/// One VRRP virtual router on one interface, for one address family.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Instance {
+    /// Name, unique on this director.
+    pub name: String,
+    /// The interface adverts are sent and heard on.
+    pub interface: IfName,
+    /// The address family of the adverts and of the advertised addresses.
+    pub family: Family,
+    /// Virtual router identifier.
+    pub vrid: Vrid,
+    /// Protocol version.
+    #[serde(default)]
+    pub version: VrrpVersion,
+    /// This director's priority.
+    pub priority: Priority,
+    /// Time between adverts. v3: 10 ms to 40.95 s in steps of 10 ms; v2: whole seconds up to 255 s.
+    pub advert_interval: Period,
+    /// How the IPv4 v3 checksum is formed.
+    #[serde(default, skip_serializing_if = "Checksum::is_default")]
+    pub checksum: Checksum,
+    /// Source address of adverts; absent means the interface's first own address (IPv6: link-local).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// Authentication, v2 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// Neighbour announcements (gratuitous ARP, unsolicited neighbour advertisements).
+    #[serde(default, skip_serializing_if = "Announce::is_default")]
+    pub announce: Announce,
+    /// The addresses that follow mastership.
+    pub virtual_ips: Vec<VirtualIp>,
+}
+
+/// VRRP protocol version, written as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+pub enum VrrpVersion {
+    /// RFC 3768: IPv4, whole seconds, password.
+    V2,
+    /// RFC 9568: IPv4 and IPv6, centiseconds.
+    #[default]
+    V3,
+}
+
+impl TryFrom<i64> for VrrpVersion {
+    type Error = crate::InvalidValue;
+
+    fn try_from(value: i64) -> Result<Self, crate::InvalidValue> {
+        match value {
+            2 => Ok(Self::V2),
+            3 => Ok(Self::V3),
+            _ => Err(crate::InvalidValue(format!(
+                "{value} is not a VRRP version: use 3 (RFC 9568) or 2 (RFC 3768)"
+            ))),
+        }
+    }
+}
+
+impl From<VrrpVersion> for i64 {
+    fn from(version: VrrpVersion) -> Self {
+        match version {
+            VrrpVersion::V2 => 2,
+            VrrpVersion::V3 => 3,
+        }
+    }
+}
+
+/// What the IPv4 VRRPv3 checksum covers. Both forms are accepted on receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checksum {
+    /// The VRRP message alone (RFC 9568 section 5.2.8).
+    #[default]
+    Rfc9568,
+    /// With an IPv4 pseudo-header, as RFC 5798 was read by keepalived and others.
+    Rfc5798,
+}
+
+impl Checksum {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// VRRPv2 authentication. It keeps honest mistakes apart, not attackers (RFC 3768 section 10).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Auth {
+    /// Simple text password, at most 8 bytes: `auth = { pass = { key-file = "/etc/fairway/edge.key" } }`.
+    Pass(PassAuth),
+}
+
+/// Where the password of [`Auth::Pass`] is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PassAuth {
+    /// A file that holds the password on its first line.
+    pub key_file: PathBuf,
+}
+
+/// Neighbour announcements after take-over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Announce {
+    /// How many announcements per address in one burst.
+    pub repeat: u8,
+    /// Time between the announcements of a burst.
+    pub interval: Period,
+    /// Time from take-over to the second burst; `"0s"` for none.
+    pub delay: Period,
+    /// Time between announcements for as long as it is master; `"0s"` for none.
+    pub refresh: Period,
+}
+
+impl Default for Announce {
+    fn default() -> Self {
+        Self {
+            repeat: 5,
+            interval: Period::from_millis(20),
+            delay: Period::from_secs(5),
+            refresh: Period::from_secs(30),
+        }
+    }
+}
+
+impl Announce {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// An address that the master of the group holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct VirtualIp {
+    /// The address.
+    pub address: IpAddr,
+    /// Prefix length; absent means a host prefix (32 or 128).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<u8>,
+    /// The interface that gets it; absent means the instance's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<IfName>,
+}
+
+impl VirtualIp {
+    /// The prefix length, default filled in.
+    pub fn prefix(&self) -> u8 {
+        self.prefix.unwrap_or(Family::of(self.address).host_prefix())
+    }
+}

@@ -1,0 +1,182 @@
+//! One accepted file that uses every key, and one refusal per rule.
+
+use super::*;
+
+const FULL: &str = include_str!("../tests/full.toml");
+
+fn broken(edit: impl FnOnce(&mut Config)) -> Vec<String> {
+    let mut config = Config::from_toml(FULL).expect("the full example is valid");
+    edit(&mut config);
+    match config.validate() {
+        Err(Error::Invalid(problems)) => problems.into_iter().map(|p| p.at).collect(),
+        other => panic!("expected problems, got {other:?}"),
+    }
+}
+
+#[test]
+fn the_full_example_survives_a_round_trip() {
+    let config = Config::from_toml(FULL).unwrap();
+    let text = config.to_toml().unwrap();
+    assert_eq!(Config::from_toml(&text).unwrap(), config, "{text}");
+}
+
+#[test]
+fn what_is_usual_for_a_server_is_not_repeated() {
+    let mut config = Config::from_toml(FULL).unwrap();
+    let server = &mut config.services[0].real_servers[0];
+    (server.weight, server.port, server.forward) = (1, 80, Forward::Direct);
+    let text = config.to_toml().unwrap();
+    assert!(text.contains(r#"forward = "direct""#), "{text}");
+    let start = text.find(r#"name = "web1""#).unwrap();
+    let server = &text[start..start + text[start..].find("web2").unwrap()];
+    assert!(["port", "forward", "weight"].iter().all(|key| !server.contains(key)), "{server}");
+}
+
+#[test]
+fn forwarding_must_be_said_somewhere() {
+    let error = Config::from_toml(&FULL.replace(r#"forward = "direct", "#, "")).unwrap_err().to_string();
+    assert!(error.contains("real server web1 of service web") && error.contains("line"), "{error}");
+}
+
+#[test]
+fn unknown_keys_are_errors_with_their_place() {
+    let error = Config::from_toml("version = 1\ncluster = \"a\"\nhost = \"b\"\ncolour = 1\n")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("line 4") && error.contains("colour"), "{error}");
+}
+
+#[test]
+fn all_problems_are_reported_together() {
+    let found = broken(|c| {
+        c.version = 9;
+        c.services[0].checks.push("absent".into());
+        c.failover[0].instances[0].virtual_ips.clear();
+    });
+    assert_eq!(found, ["version", "failover.edge.instance.edge-public.virtual-ips", "service.web.checks"]);
+}
+
+/// `rule!(name, place, edit)`: after the edit, exactly this place is reported.
+macro_rules! rule {
+    ($name:ident, $at:literal, |$c:ident| $edit:expr) => {
+        #[test]
+        fn $name() {
+            assert_eq!(
+                broken(|$c| {
+                    $edit;
+                }),
+                [$at]
+            );
+        }
+    };
+}
+
+rule!(audit_period_has_a_floor, "ipvs.audit-period", |c| c.ipvs.audit_period = Period::from_millis(1));
+rule!(audit_period_has_a_ceiling, "ipvs.audit-period", |c| c.ipvs.audit_period = Period::from_secs(u64::MAX));
+rule!(timeouts_are_whole_seconds, "ipvs.timeouts.tcp-fin", |c| {
+    let tcp_fin = Some(Period::from_millis(1500));
+    c.ipvs.timeouts = Some(Timeouts { tcp: None, tcp_fin, udp: Some(Period::from_secs(1)) })
+});
+rule!(timeouts_fit_the_kernel, "ipvs.timeouts.udp", |c| {
+    let udp = Some(Period::from_secs(25 * 24 * 3600));
+    c.ipvs.timeouts = Some(Timeouts { tcp: None, tcp_fin: None, udp })
+});
+rule!(a_check_has_one_probe, "checks.alive", |c| c.checks.get_mut("alive").unwrap().tcp = Some(TcpCheck {}));
+rule!(a_check_needs_a_timeout, "checks.alive.timeout", |c| {
+    c.checks.get_mut("alive").unwrap().timeout = Period::from_secs(0)
+});
+rule!(a_check_has_a_pace, "checks.alive.every", |c| c.checks.get_mut("alive").unwrap().every =
+    Period::from_millis(1));
+rule!(rise_is_positive, "checks.alive.rise", |c| c.checks.get_mut("alive").unwrap().rise = 0);
+rule!(fall_is_positive, "checks.alive.fall", |c| c.checks.get_mut("alive").unwrap().fall = 0);
+rule!(paths_are_absolute, "checks.alive.http.path", |c| {
+    c.checks.get_mut("alive").unwrap().http.as_mut().unwrap().path = "x".into()
+});
+rule!(status_codes_exist, "checks.alive.http.status", |c| {
+    c.checks.get_mut("alive").unwrap().http.as_mut().unwrap().status = vec![7]
+});
+rule!(v3_intervals_are_centiseconds, "failover.edge.instance.edge-public.advert-interval", |c| {
+    c.failover[0].instances[0].advert_interval = Period::from_millis(15)
+});
+rule!(v2_intervals_are_seconds, "failover.edge.instance.edge-inside.advert-interval", |c| {
+    c.failover[0].instances[1].advert_interval = Period::from_millis(1500)
+});
+rule!(v3_has_no_password, "failover.edge.instance.edge-public.auth", |c| {
+    c.failover[0].instances[0].auth = c.failover[0].instances[1].auth.clone()
+});
+rule!(vrids_are_unique_on_a_link, "failover.edge.instance.edge-inside.vrid", |c| {
+    c.failover[0].instances[1].interface = c.failover[0].instances[0].interface.clone();
+    c.failover[0].instances[1].vrid = c.failover[0].instances[0].vrid
+});
+rule!(a_vip_has_one_holder, "failover.edge.instance.edge-inside.virtual-ips", |c| {
+    let vip = c.failover[0].instances[0].virtual_ips[0].clone();
+    c.failover[0].instances[1].virtual_ips.push(vip)
+});
+rule!(vips_match_the_family, "failover.edge.instance.edge-public.virtual-ips", |c| {
+    c.failover[0].instances[0].virtual_ips[0].address = "2001:db8::1".parse().unwrap();
+    c.failover[0].instances[0].virtual_ips[0].prefix = None
+});
+rule!(announcements_are_sent, "failover.edge.instance.edge-public.announce.repeat", |c| {
+    c.failover[0].instances[0].announce.repeat = 0
+});
+rule!(two_services_cannot_share_a_port, "service.web2.listen", |c| {
+    let mut twin = c.services[0].clone();
+    twin.name = "web2".into();
+    c.services.push(twin)
+});
+rule!(direct_routing_keeps_the_port, "service.web.real-servers.web1.port", |c| {
+    c.services[0].real_servers[0].port = 8080
+});
+rule!(families_match, "service.web.real-servers.web1.address", |c| {
+    c.services[0].real_servers[0].address = "2001:db8::7".parse().unwrap()
+});
+rule!(flags_belong_to_their_scheduler, "service.web.scheduler-flags", |c| {
+    c.services[0].scheduler_flags = vec![SchedulerFlag::MhPort]
+});
+rule!(one_packet_is_for_udp, "service.web.one-packet", |c| c.services[0].one_packet = true);
+rule!(every_port_needs_persistence, "service.web.listen.port", |c| {
+    c.services[0].listen.port = 0;
+    c.services[0].persistence = None;
+    c.services[0].checks.clear();
+    c.services[0].real_servers.iter_mut().for_each(|r| r.port = 0)
+});
+rule!(every_port_needs_a_port_to_probe, "service.web.checks", |c| {
+    c.services[0].listen.port = 0;
+    c.services[0].scheduler_flags.clear();
+    c.services[0].real_servers.iter_mut().for_each(|r| r.port = 0)
+});
+rule!(weights_fit_the_kernel, "service.web.real-servers.web1.weight", |c| {
+    c.services[0].real_servers[0].weight = u32::MAX
+});
+
+#[test]
+fn values_out_of_range_are_refused_while_parsing() {
+    for (bad, says) in [
+        ("vrid = 0", "1 to 255"),
+        ("priority = 300", "1 to 255"),
+        ("interface = \"a name\"", "not an interface name"),
+        ("advert-interval = \"soon\"", "250ms"),
+        ("version = 4", "RFC 9568"),
+    ] {
+        let key = bad.split(' ').next().unwrap();
+        let start = FULL.find("[[failover.instance]]").unwrap();
+        let (head, body) = FULL.split_at(start);
+        let line = body.lines().find(|l| l.starts_with(&format!("{key} ="))).unwrap();
+        let error =
+            Config::from_toml(&format!("{head}{}", body.replacen(line, bad, 1))).unwrap_err().to_string();
+        assert!(error.contains(says), "{bad}: {error}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn periods_survive_a_round_trip(millis in 0u64..10_000_000_000) {
+        let period = Period::from_millis(millis);
+        proptest::prop_assert_eq!(period.to_string().parse::<Period>().unwrap(), period);
+    }
+
+    #[test]
+    fn hostile_text_never_panics(text in "[\\x00-\\x7f]{0,200}") {
+        let _ = Config::from_toml(&text);
+    }
+}
