@@ -1,0 +1,84 @@
+//! What an instance counts.
+
+use crate::packet::PacketError;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counters of one instance since it was configured. They only grow.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// Every counter with its name, in a stable order.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Adverts sent, those with priority 0 included.
+    adverts_sent,
+    /// Valid adverts of other routers.
+    adverts_received,
+    /// Adverts with priority 0 sent.
+    priority_zero_sent,
+    /// Adverts with priority 0 received.
+    priority_zero_received,
+    /// Transitions to master.
+    became_master,
+    /// Transitions away from master.
+    released_master,
+    /// Rounds of neighbour announcements asked for.
+    announcements,
+    /// Adverts of a lower-ranked master heard while master.
+    lower_masters,
+    /// Our own adverts, looped back.
+    looped,
+    /// Dropped: TTL or hop limit other than 255.
+    bad_ttl,
+    /// Dropped: not sent to the VRRP multicast group.
+    bad_destination,
+    /// Dropped: shorter or longer than the packet says.
+    bad_length,
+    /// Dropped: another version than configured.
+    bad_version,
+    /// Dropped: not an advertisement.
+    bad_type,
+    /// Dropped: wrong checksum.
+    bad_checksum,
+    /// Dropped: an advert interval of zero.
+    bad_interval,
+    /// Dropped: another virtual router's.
+    foreign_vrid,
+    /// Dropped: authentication type differs (v2).
+    auth_mismatch,
+    /// Dropped: wrong password (v2).
+    auth_failed,
+    /// Dropped: advert interval differs (v2).
+    interval_mismatch,
+    /// Accepted, though its list of addresses differs from ours.
+    vip_mismatch,
+    /// Accepted, though its IPv4 v3 checksum has the other form than ours.
+    checksum_mismatch,
+}
+
+impl Counters {
+    pub(crate) fn drop_for(&mut self, error: PacketError) {
+        let counter = match error {
+            PacketError::Ttl(_) => &mut self.bad_ttl,
+            PacketError::Destination(_) => &mut self.bad_destination,
+            PacketError::Length { .. } => &mut self.bad_length,
+            PacketError::Version(_) => &mut self.bad_version,
+            PacketError::Type(_) => &mut self.bad_type,
+            PacketError::Checksum => &mut self.bad_checksum,
+            PacketError::Interval => &mut self.bad_interval,
+            PacketError::AuthenticationType(_) => &mut self.auth_mismatch,
+            PacketError::Password => &mut self.auth_failed,
+        };
+        *counter += 1;
+    }
+}

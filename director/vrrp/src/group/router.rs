@@ -1,0 +1,271 @@
+//! One virtual router of a group: what it heard, what it sends, its timers.
+
+use std::collections::HashMap;
+use std::mem::{Discriminant, discriminant};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use fairway_config::{Family, Instance};
+
+use super::announcer::Announcer;
+use super::peers::Peers;
+use crate::counters::Counters;
+use crate::output::{Event, Place, Received};
+use crate::packet::{Advert, Authentication, Decoded, PacketError, authenticate, group_address};
+use crate::timing::{DownTimer, master_down, skew};
+
+/// Events of one kind are reported this often at most.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
+
+/// What is known about the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// The driver has not told yet.
+    Unknown,
+    Down,
+    /// Up, with this source address.
+    Up(IpAddr),
+}
+
+/// One virtual router of a group, as an observer sees it.
+#[derive(Debug, Clone)]
+pub struct VirtualRouter {
+    pub(crate) config: Instance,
+    pub(crate) authentication: Authentication,
+    /// The group's priority.
+    pub(crate) priority: u8,
+    pub(crate) link: Link,
+    pub(crate) place: Place,
+    pub(crate) peers: Peers,
+    /// Runs until the first advert is accepted.
+    pub(crate) listen: Option<DownTimer>,
+    /// When the next advert is due, while sending.
+    pub(crate) advert_due: Option<Instant>,
+    pub(crate) announcer: Announcer,
+    pub(crate) counters: Counters,
+    reported: HashMap<Discriminant<Event>, Instant>,
+}
+
+/// Why a packet is not for the election: what to report, if anything.
+pub(crate) struct Dropped(pub(crate) Option<Event>);
+
+impl VirtualRouter {
+    pub(crate) fn new(config: Instance, password: Option<[u8; 8]>) -> Self {
+        let authentication = authentication(&config, password);
+        Self {
+            priority: config.priority.get(),
+            config,
+            authentication,
+            link: Link::Unknown,
+            place: Place::Nowhere,
+            peers: Peers::default(),
+            listen: None,
+            advert_due: None,
+            announcer: Announcer::default(),
+            counters: Counters::default(),
+            reported: HashMap::new(),
+        }
+    }
+
+    /// Name of the instance.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// The priority it is elected with: the lowest in its group, or 255 while forced to be master.
+    pub fn priority(&self) -> u8 {
+        self.priority
+    }
+
+    /// The advert interval in force: the master's if one is heard, our own otherwise.
+    pub fn interval(&self) -> Duration {
+        match (self.advert_due, self.peers.best()) {
+            (None, Some(master)) => master.down.interval(),
+            _ => self.own_interval(),
+        }
+    }
+
+    /// The master's address: our own while we send adverts, `None` while no master is known.
+    pub fn master(&self) -> Option<IpAddr> {
+        match self.advert_due {
+            Some(_) => self.source(),
+            None => self.peers.best().map(|peer| peer.source),
+        }
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        match self.link {
+            Link::Up(source) => Some(source),
+            Link::Unknown | Link::Down => None,
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.source().is_some()
+    }
+
+    pub(crate) fn own_interval(&self) -> Duration {
+        self.config.advert_interval.get()
+    }
+
+    /// Whether the other one speaks for the same virtual router on the wire.
+    pub(crate) fn is_same(&self, other: &Instance) -> bool {
+        let identity = |i: &Instance| (i.interface.clone(), i.family, i.vrid, i.version);
+        identity(&self.config) == identity(other)
+    }
+
+    pub(crate) fn reconfigure(&mut self, config: Instance, password: Option<[u8; 8]>) {
+        self.authentication = authentication(&config, password);
+        self.config = config;
+    }
+
+    /// When `timer` ends for us.
+    pub(crate) fn ends(&self, timer: &DownTimer) -> Instant {
+        timer.until(self.config.version, self.priority)
+    }
+
+    pub(crate) fn skew(&self, interval: Duration) -> Duration {
+        skew(self.config.version, self.priority, interval)
+    }
+
+    pub(crate) fn own_master_down(&self) -> Duration {
+        master_down(self.config.version, self.priority, self.own_interval())
+    }
+
+    /// Whether an advert is so late that others have stopped waiting for it.
+    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
+        let patience = self.own_master_down() - self.own_interval();
+        self.advert_due.is_some_and(|due| due + patience <= now)
+    }
+
+    /// Listens anew, for a whole master-down interval.
+    pub(crate) fn listen_from(&mut self, now: Instant) {
+        self.listen = Some(DownTimer::new(now, self.own_interval()));
+    }
+
+    pub(crate) fn prune(&mut self, now: Instant) {
+        self.peers.prune(now, self.config.version, self.priority);
+    }
+
+    /// The advert to send, counted as sent; `None` without a source address.
+    pub(crate) fn advert(&mut self, priority: u8) -> Option<(IpAddr, Vec<u8>)> {
+        let source = self.source()?;
+        let destination = group_address(self.config.family);
+        let advert = Advert {
+            version: self.config.version,
+            vrid: self.config.vrid.get(),
+            priority,
+            interval: self.own_interval(),
+            addresses: self.config.virtual_ips.iter().map(|vip| vip.address).collect(),
+            authentication: self.authentication,
+        };
+        self.counters.adverts_sent += 1;
+        self.counters.priority_zero_sent += u64::from(priority == 0);
+        Some((destination, advert.encode(source, destination, self.config.checksum)))
+    }
+
+    /// Moves the advert timer on without drift; when more than an interval behind, it starts from now.
+    pub(crate) fn schedule_next_advert(&mut self, now: Instant) {
+        let interval = self.own_interval();
+        self.advert_due =
+            self.advert_due.map(|due| if due + interval > now { due + interval } else { now + interval });
+    }
+
+    /// Checks a packet against RFC 9568 section 7.1 and the configuration.
+    pub(crate) fn accept(&mut self, instance: usize, packet: &Received<'_>) -> Result<Decoded, Dropped> {
+        let source = packet.source;
+        if self.source() == Some(source) {
+            self.counters.looped += 1;
+            return Err(Dropped(None));
+        }
+        let decoded = self
+            .decode(packet)
+            .inspect_err(|error| self.counters.drop_for(*error))
+            .map_err(|error| Dropped(Some(Event::BadPacket { instance, source, error })))?;
+        let advert = &decoded.advert;
+        if advert.vrid != self.config.vrid.get() {
+            self.counters.foreign_vrid += 1;
+            return Err(Dropped(Some(Event::ForeignVrid { instance, source, vrid: advert.vrid })));
+        }
+        let fit = self.matches(advert);
+        if let Err(error) = fit {
+            self.counters.drop_for(error);
+            return Err(Dropped(Some(Event::BadPacket { instance, source, error })));
+        }
+        let ours = self.own_interval();
+        if advert.version == fairway_config::VrrpVersion::V2 && advert.interval != ours {
+            self.counters.interval_mismatch += 1;
+            let theirs = advert.interval;
+            return Err(Dropped(Some(Event::IntervalMismatch { instance, source, theirs, ours })));
+        }
+        self.counters.adverts_received += 1;
+        self.counters.priority_zero_received += u64::from(advert.priority == 0);
+        self.counters.checksum_mismatch += u64::from(self.differs_in_checksum(&decoded));
+        Ok(decoded)
+    }
+
+    fn decode(&self, packet: &Received<'_>) -> Result<Decoded, PacketError> {
+        if packet.ttl != 255 {
+            return Err(PacketError::Ttl(packet.ttl));
+        }
+        if packet.destination != group_address(self.config.family)
+            || Family::of(packet.source) != self.config.family
+        {
+            return Err(PacketError::Destination(packet.destination));
+        }
+        Advert::decode(packet.payload, packet.source, packet.destination)
+    }
+
+    fn matches(&self, advert: &Advert) -> Result<(), PacketError> {
+        if advert.version != self.config.version {
+            let version = i64::from(advert.version);
+            return Err(PacketError::Version(u8::try_from(version).unwrap_or_default()));
+        }
+        authenticate(self.authentication, advert.authentication)
+    }
+
+    pub(crate) fn differs_in_checksum(&self, decoded: &Decoded) -> bool {
+        self.config.family == Family::Ipv4
+            && self.config.version == fairway_config::VrrpVersion::V3
+            && decoded.checksum != self.config.checksum
+    }
+
+    /// The difference between the advertised addresses and ours; the order does not matter.
+    pub(crate) fn vip_mismatch(&self, instance: usize, source: IpAddr, advert: &Advert) -> Option<Event> {
+        let ours = || self.config.virtual_ips.iter().map(|vip| vip.address);
+        if ours().eq(advert.addresses.iter().copied()) {
+            return None;
+        }
+        let unknown: Vec<_> =
+            advert.addresses.iter().copied().filter(|theirs| !ours().any(|vip| vip == *theirs)).collect();
+        let missing: Vec<_> = ours().filter(|vip| !advert.addresses.contains(vip)).collect();
+        (!unknown.is_empty() || !missing.is_empty()).then_some(Event::VipMismatch {
+            instance,
+            source,
+            unknown,
+            missing,
+        })
+    }
+
+    /// Whether this kind of event has not been reported for a while; if so it counts as reported now.
+    pub(crate) fn may_report(&mut self, now: Instant, event: &Event) -> bool {
+        let next = self.reported.entry(discriminant(event)).or_insert(now);
+        let may = *next <= now;
+        if may {
+            *next = now + REPORT_EVERY;
+        }
+        may
+    }
+}
+
+fn authentication(config: &Instance, password: Option<[u8; 8]>) -> Authentication {
+    match config.auth {
+        Some(fairway_config::Auth::Pass(_)) => Authentication::Password(password.unwrap_or_default()),
+        None => Authentication::None,
+    }
+}

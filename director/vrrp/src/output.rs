@@ -1,0 +1,348 @@
+//! What goes into a [`Group`](crate::Group) and what comes out.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use fairway_config::Checksum;
+
+use crate::group::GroupConfig;
+use crate::packet::PacketError;
+
+/// State of a group (RFC 9568 section 6.4; it calls `Master` "Active").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// Not started, or stopped.
+    Init,
+    /// Listening to the master.
+    Backup,
+    /// Holding the VIPs.
+    Master,
+    /// An interface is missing, down or without address; left as soon as it is back.
+    Fault,
+}
+
+impl State {
+    /// The state as a lower-case word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Backup => "backup",
+            Self::Master => "master",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The operator's standing order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Force {
+    /// Follow the election.
+    #[default]
+    Auto,
+    /// Take mastership with priority 255.
+    Master,
+    /// Hand over and stay backup.
+    Backup,
+}
+
+impl Force {
+    /// The order as a lower-case word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Master => "master",
+            Self::Backup => "backup",
+        }
+    }
+}
+
+impl fmt::Display for Force {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A packet of IP protocol 112, as received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received<'a> {
+    /// Source address of the IP header.
+    pub source: IpAddr,
+    /// Destination address of the IP header.
+    pub destination: IpAddr,
+    /// TTL or hop limit of the IP header.
+    pub ttl: u8,
+    /// What follows the IP header.
+    pub payload: &'a [u8],
+}
+
+/// What happened. Instances are numbered as in the group's configuration.
+#[derive(Debug, Clone)]
+pub enum Input<'a> {
+    /// The sockets are open.
+    Start {
+        /// Our VIPs are still on the interfaces, left by a predecessor that was killed.
+        holding: bool,
+    },
+    /// [`next_deadline`](crate::Group::next_deadline) has come; a spurious one is harmless.
+    Timer,
+    /// An interface came, went or changed its address.
+    Link {
+        /// Which instance.
+        instance: usize,
+        /// Our address there; `None`: interface missing, down, or without address.
+        source: Option<IpAddr>,
+    },
+    /// A packet came in on the instance's interface.
+    Packet {
+        /// Which instance.
+        instance: usize,
+        /// The packet.
+        packet: Received<'a>,
+    },
+    /// The operator's standing order.
+    Force(Force),
+    /// Hand mastership to the best backup, once.
+    Failover,
+    /// Stop gracefully; ends with [`Output::Stopped`].
+    Stop,
+    /// The driver was away longer than the master-down interval and has fed the queued packets since.
+    Stalled,
+    /// A new configuration.
+    Reconfigure(GroupConfig),
+}
+
+/// Where the VIPs of an instance belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// On their interfaces: the network sees them.
+    Interface,
+    /// Parked on `lo`: what stale neighbour caches still send here is served, nothing answers ARP or ND.
+    Lo,
+    /// On no interface.
+    Nowhere,
+}
+
+/// What to do, in the order given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Send an advert from the instance's address with TTL 255.
+    Send {
+        /// Which instance.
+        instance: usize,
+        /// 224.0.0.18 or ff02::12.
+        destination: IpAddr,
+        /// What follows the IP header.
+        payload: Vec<u8>,
+    },
+    /// Make the kernel agree: the instance's VIPs are at this place and at no other. Level-triggered.
+    Vips {
+        /// Which instance.
+        instance: usize,
+        /// Where its VIPs belong.
+        place: Place,
+    },
+    /// Announce every VIP of the instance to its neighbours once, now.
+    Announce {
+        /// Which instance.
+        instance: usize,
+    },
+    /// The group changed its state.
+    Transition {
+        /// Before.
+        from: State,
+        /// After.
+        to: State,
+        /// Why.
+        cause: Cause,
+    },
+    /// Something worth a log line.
+    Event(Event),
+    /// The graceful stop is complete: nothing is held any more.
+    Stopped,
+}
+
+/// Why a group is in its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// It has just been configured.
+    New,
+    /// It was started.
+    Started,
+    /// Its priority is 255: it owns the addresses.
+    Owner,
+    /// No master was heard for this long, on any instance.
+    Silence(Duration),
+    /// The master announced that it stops.
+    Resigned(IpAddr),
+    /// The master heard ranks lower.
+    Preempting {
+        /// Its address.
+        master: IpAddr,
+        /// Its priority.
+        priority: u8,
+    },
+    /// The VIPs were still held and nobody better was heard.
+    Kept,
+    /// A better master was heard.
+    Better {
+        /// Its address.
+        master: IpAddr,
+        /// Its priority.
+        priority: u8,
+    },
+    /// Another master was heard, and this group does not take over from a working one.
+    OtherMaster {
+        /// Its address.
+        master: IpAddr,
+        /// Its priority.
+        priority: u8,
+    },
+    /// The operator asked for it.
+    Forced(Force),
+    /// The operator asked for a failover, and this router took over.
+    HandedOver(IpAddr),
+    /// The interface of an instance is missing, down, or without address.
+    LinkDown(String),
+    /// All interfaces are back.
+    LinkUp,
+    /// It was stopped.
+    Stopped,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New => f.write_str("configured"),
+            Self::Started => f.write_str("started"),
+            Self::Owner => f.write_str("priority 255 owns the addresses"),
+            Self::Silence(length) => write!(f, "no master heard for {} ms", length.as_millis()),
+            Self::Resigned(master) => write!(f, "{master} resigned"),
+            Self::Preempting { master, priority } => {
+                write!(f, "better than {master} with priority {priority}")
+            }
+            Self::Kept => f.write_str("still held the addresses and heard nobody better"),
+            Self::Better { master, priority } => write!(f, "{master} with priority {priority} is better"),
+            Self::OtherMaster { master, priority } => {
+                write!(f, "{master} with priority {priority} is master already")
+            }
+            Self::Forced(force) => write!(f, "forced: {force}"),
+            Self::HandedOver(master) => write!(f, "failover: handed over to {master}"),
+            Self::LinkDown(interface) => {
+                write!(f, "interface {interface} is missing, down or without address")
+            }
+            Self::LinkUp => f.write_str("all interfaces are back"),
+            Self::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
+/// Something worth a log line. Counted every time, reported at most once in ten seconds for each instance and
+/// kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A packet was dropped.
+    BadPacket {
+        /// Which instance.
+        instance: usize,
+        /// Where it came from.
+        source: IpAddr,
+        /// Why.
+        error: PacketError,
+    },
+    /// An advert of a virtual router that is not configured here.
+    ForeignVrid {
+        /// The instance that was handed the packet.
+        instance: usize,
+        /// Where it came from.
+        source: IpAddr,
+        /// The identifier in it.
+        vrid: u8,
+    },
+    /// Dropped: a v2 advert with another interval than ours. Both sides will be master.
+    IntervalMismatch {
+        /// Which instance.
+        instance: usize,
+        /// Where it came from.
+        source: IpAddr,
+        /// The interval in it.
+        theirs: Duration,
+        /// The interval configured here.
+        ours: Duration,
+    },
+    /// The advertised addresses differ from ours.
+    VipMismatch {
+        /// Which instance.
+        instance: usize,
+        /// Where it came from.
+        source: IpAddr,
+        /// Advertised there, not configured here.
+        unknown: Vec<IpAddr>,
+        /// Configured here, not advertised there.
+        missing: Vec<IpAddr>,
+    },
+    /// Two masters, and the other one forms its IPv4 v3 checksum differently: it may be dropping our adverts.
+    ChecksumMismatch {
+        /// Which instance.
+        instance: usize,
+        /// Where it came from.
+        source: IpAddr,
+        /// The form it uses.
+        theirs: Checksum,
+    },
+    /// A lower-ranked router is master too; it is told at once.
+    LowerMaster {
+        /// Which instance.
+        instance: usize,
+        /// Its address.
+        source: IpAddr,
+        /// Its priority.
+        priority: u8,
+    },
+    /// Nobody took over within this time, so the group stays master.
+    NoSuccessor(Duration),
+    /// The driver was away so long that others may have taken over; listening before going on as master.
+    Stalled,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadPacket { source, error, .. } => write!(f, "dropped a packet from {source}: {error}"),
+            Self::ForeignVrid { source, vrid, .. } => {
+                write!(f, "{source} runs virtual router {vrid}, which is not configured here")
+            }
+            Self::IntervalMismatch { source, theirs, ours, .. } => write!(
+                f,
+                "{source} advertises every {theirs:?}, this router every {ours:?}; VRRPv2 needs the same interval \
+                 on all routers, and both are master until then"
+            ),
+            Self::VipMismatch { source, unknown, missing, .. } => write!(
+                f,
+                "{source} advertises other addresses: not configured here {unknown:?}, missing there {missing:?}"
+            ),
+            Self::ChecksumMismatch { source, theirs, .. } => write!(
+                f,
+                "two masters: {source} forms its checksum as {}, this router does not; set the same checksum on \
+                 both",
+                match theirs {
+                    Checksum::Rfc9568 => "rfc9568",
+                    Checksum::Rfc5798 => "rfc5798",
+                }
+            ),
+            Self::LowerMaster { source, priority, .. } => {
+                write!(f, "{source} with priority {priority} is master too; asserting our own mastership")
+            }
+            Self::NoSuccessor(waited) => {
+                write!(f, "no other router took over within {waited:?}; staying master")
+            }
+            Self::Stalled => f.write_str("was stalled; listening before going on as master"),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! How long to wait for a master (RFC 9568 section 6.1, RFC 3768 section 6.1).
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use fairway_config::VrrpVersion;
+
+/// Skew time: the lower the priority, the longer, so that the best backup is first.
+///
+/// v3: (256 - priority) / 256 of the master's interval; v2: (256 - priority) / 256 seconds.
+pub(crate) fn skew(version: VrrpVersion, priority: u8, interval: Duration) -> Duration {
+    let base = match version {
+        VrrpVersion::V2 => Duration::from_secs(1),
+        VrrpVersion::V3 => interval,
+    };
+    base * (256 - u32::from(priority)) / 256
+}
+
+/// Master-down interval: three of the master's adverts and the skew time.
+pub(crate) fn master_down(version: VrrpVersion, priority: u8, interval: Duration) -> Duration {
+    3 * interval + skew(version, priority, interval)
+}
+
+/// A master-down timer. When it ends follows from our priority, which may change while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DownTimer {
+    /// When it was set.
+    from: Instant,
+    /// The master's advert interval.
+    interval: Duration,
+    /// An earlier end, because this router said that it stops.
+    cut: Option<(Instant, IpAddr)>,
+}
+
+impl DownTimer {
+    pub(crate) fn new(from: Instant, interval: Duration) -> Self {
+        Self { from, interval, cut: None }
+    }
+
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// When the master counts as gone.
+    pub(crate) fn until(&self, version: VrrpVersion, priority: u8) -> Instant {
+        let down = self.from + master_down(version, priority, self.interval);
+        self.cut.map_or(down, |(cut, _)| cut.min(down))
+    }
+
+    /// How long that is from the last advert.
+    pub(crate) fn length(&self, version: VrrpVersion, priority: u8) -> Duration {
+        self.until(version, priority).saturating_duration_since(self.from)
+    }
+
+    /// Who ended it early.
+    pub(crate) fn cut_by(&self) -> Option<IpAddr> {
+        self.cut.map(|(_, source)| source)
+    }
+
+    /// Ends it at `at` because of what `source` said, unless it ends before.
+    pub(crate) fn cut(&mut self, at: Instant, source: IpAddr) {
+        if self.cut.is_none_or(|(before, _)| at < before) {
+            self.cut = Some((at, source));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""Breaks the state machine on purpose, one place at a time, and expects the tests to notice.
+
+Each mutation replaces a piece of text, which must occur exactly once, in a copy of the sources; nothing of this is
+ever part of a build that ships. A mutation that still compiles but turns no test red is a failure, and so is one
+that no longer applies: then the list below needs an update.
+
+    director/vrrp/tests/mutations.py            all of them, about two minutes on two cores
+    director/vrrp/tests/mutations.py tie skew   those whose name contains one of the words
+    director/vrrp/tests/mutations.py --simulation
+                                                only the simulated networks may notice
+
+The last line is "N passed, N failed". The copy is built below $CARGO_TARGET_DIR (default: target/).
+"""
+
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+CRATE = Path(__file__).resolve().parent.parent
+ROOT = CRATE.parent.parent
+TIMEOUT = 120  # seconds; a mutated machine may never come to rest
+MEMORY = 4 << 30  # bytes of address space for the compiler or the tests
+
+TIMING, PACKET, GROUP = "timing.rs", "packet.rs", "group.rs"
+ELECTION, HANDOVER, RECONFIGURE = "group/election.rs", "group/handover.rs", "group/reconfigure.rs"
+ROUTER, PEERS, ANNOUNCER = "group/router.rs", "group/peers.rs", "group/announcer.rs"
+
+# name, file below src/, text, replacement
+MUTATIONS = [
+    ("drop the skew", TIMING, "base * (256 - u32::from(priority)) / 256", "base * u32::from(priority) * 0"),
+    ("v2 skew follows the interval", TIMING, "VrrpVersion::V2 => Duration::from_secs(1)", "VrrpVersion::V2 => interval"),
+    ("two intervals to master-down", TIMING, "3 * interval + skew", "2 * interval + skew"),
+    ("repeated goodbyes push the take-over out", TIMING, "self.cut.is_none_or(|(before, _)| at < before)", "at > self.from"),
+    ("ignore the tie-break", GROUP, "rank > (self.priority(), source)", "rank.0 > self.priority()"),
+    ("lose every tie", GROUP, "rank > (self.priority(), source)", "rank.0 >= self.priority()"),
+    ("each network decides a tie for itself", ELECTION, "(!self.wins_tie_before(now, instance)).then_some((instance, *peer))", "Some((instance, *peer))"),
+    ("a tie on a later network counts at once", ELECTION, "} else if instance == 0 {\n            self.step_down", "} else if instance < 9 {\n            self.step_down"),
+    ("skip priority 0", ELECTION, "self.heard_resignation(now, instance, source);", "let _ = source;"),
+    ("priority 0 of anybody counts", ELECTION, "others |= peer.down.until(version, priority) > now;", "peer.down.cut(now + crate::timing::skew(version, priority, peer.down.interval()), source);"),
+    ("priority 0 takes effect at once", ELECTION, "peer.down.cut(now + skew, source);", "peer.down.cut(now + skew * 0, source);"),
+    ("priority 0 says nothing about other networks", ELECTION, "self.resigned_elsewhere(now, instance, source, priority);", "let _ = priority;"),
+    ("ignore higher priority as master", ELECTION, "Phase::Master if outranks => {", "Phase::Master if outranks && false => {"),
+    ("ignore higher priority as backup", ELECTION, "if peer.priority >= self.priority() {", "if peer.priority > 254 {"),
+    ("ignore equal priority as backup", ELECTION, "if peer.priority >= self.priority() {", "if peer.priority > self.priority() {"),
+    ("no re-announcement", ELECTION, "router.announcer.restart(now, &announce);", "let _ = announce;"),
+    ("no advert to a lower master", ELECTION, "        let priority = self.priority();\n        self.send(instance, priority);\n        let router = &mut self.routers[instance];\n        router.advert_due = Some(now + router.own_interval());", ""),
+    ("no last advert when yielding", ELECTION, "        for instance in 0..self.routers.len() {\n            self.send(instance, priority);\n        }\n        self.lower_since", "        let _ = priority;\n        self.lower_since"),
+    ("the last advert sounds better than the master", ELECTION, "if to_lower { 0 } else { self.priority() }", "self.priority()"),
+    ("keep the VIPs when yielding", ELECTION, "        self.place_all(Place::Lo);\n        self.parked_until", "        self.parked_until"),
+    ("keep our own interval", PEERS, "DownTimer::new(now, interval)", "DownTimer::new(now, Duration::from_millis(100).max(interval * 0))"),
+    ("adopt the interval of a master to be replaced", ELECTION, "            !self.preempts(now)\n        };", "            true\n        };"),
+    ("forget better masters that are lower than the last", PEERS, "other.source != source && other.rank() > peer.rank()", "other.source != source && other.rank() > (255, peer.source)"),
+    ("remember masters that yielded", PEERS, "other.source != source && other.rank() > peer.rank()", "other.source != source"),
+    ("preempt although told not to", GROUP, "(Preempt::Never, _) | (Preempt::After(_), None) => Some(gone),", "(Preempt::Never, _) | (Preempt::After(_), None) => None,"),
+    ("never preempt", GROUP, "(Preempt::Always, _) => None,", "(Preempt::Always, _) => Some(gone),"),
+    ("preempt without the delay", GROUP, "Some(gone.min(since + delay.get()))", "Some(gone.min(since + delay.get() * 0))"),
+    ("a better master does not restart the delay", ELECTION, "            self.lower_since = None;\n            true", "            true"),
+    ("the owner waits", ELECTION, "let owner = self.priority() == OWNER && !self.hold_off;", "let owner = false;"),
+    ("one silent network is enough", ELECTION, "timers.chain(self.not_before).chain(self.entered).max()", "timers.chain(self.not_before).chain(self.entered).min()"),
+    ("one link is enough", GROUP, "self.routers.iter().all(VirtualRouter::is_up)", "self.routers.iter().any(VirtualRouter::is_up)"),
+    ("no goodbye on a fault", ELECTION, "                self.resign();\n                self.place_all(Place::Nowhere);", "                self.silence();\n                self.place_all(Place::Nowhere);"),
+    ("forget what a link that came back must listen for", ELECTION, "        router.listen_from(now);\n        match self.phase {", "        match self.phase {"),
+    ("adverts drift", ROUTER, "if due + interval > now { due + interval } else { now + interval }", "if due > now { due } else { now + interval }"),
+    ("no hold on stop", HANDOVER, "            Phase::Master | Phase::Listening { fresh: false, .. } => self.hand_over(now, Purpose::Stop),\n", "            Phase::Master => {\n                self.resign();\n                self.leave(now);\n            }\n"),
+    ("one goodbye only", HANDOVER, "router.is_up().then(|| now + router.own_interval());\n        }\n        // The slowest", "None;\n        }\n        // The slowest"),
+    ("give up before the slowest peer", HANDOVER, "master_down(r.config.version, 1, r.own_interval())", "master_down(r.config.version, 255, r.own_interval())"),
+    ("no parking on lo", HANDOVER, "            self.place(instance, Place::Lo);\n", "            self.place(instance, Place::Nowhere);\n"),
+    ("stay parked", GROUP, "self.place(instance, Place::Nowhere);\n            }\n        }\n        if self.phase == Phase::Leaving", "let _ = instance;\n            }\n        }\n        if self.phase == Phase::Leaving"),
+    ("a failover is preempted straight back", HANDOVER, "self.hold_off = purpose == Purpose::Failover;", "self.hold_off = false;"),
+    ("a failover without successor lets go", HANDOVER, "} else if purpose == Purpose::Failover {", "} else if purpose == Purpose::Failover && since > now {"),
+    ("a restarted master lets go", ELECTION, "let holding = holding && self.all_links_up()", "let holding = false && self.all_links_up()"),
+    ("a restarted master does not listen", ELECTION, "            let until = now + self.longest_interval();\n            self.enter(now, Phase::Listening { until, fresh: true }", "            let until = now;\n            self.enter(now, Phase::Listening { until, fresh: true }"),
+    ("a stalled master goes on as if nothing happened", ELECTION, "                self.silence();\n                self.outputs.push(Output::Event(Event::Stalled));", "                return self.outputs.push(Output::Event(Event::Stalled));"),
+    ("a stalled backup takes over at once", ELECTION, "self.not_before = grace.map(|grace| now + grace);", "self.not_before = grace.map(|_| now);"),
+    ("a stalled master fights its successor", ELECTION, "if self.routers[instance].is_overdue(now) && !self.preempts(now) {", "if false {"),
+    ("timers expire on packets", GROUP, "Input::Packet { instance, packet } => self.packet(now, instance, &packet),", "Input::Packet { instance, packet } => {\n                self.timer(now);\n                self.packet(now, instance, &packet);\n            }"),
+    ("reconfiguration starts afresh", ROUTER, "identity(&self.config) == identity(other)", "identity(&self.config) == identity(other) && self.priority == 0"),
+    ("force does not raise the priority", GROUP, "        if self.force == Force::Master {\n            return OWNER;\n        }\n", ""),
+    ("one announcement instead of a burst", ANNOUNCER, "(left > 1).then(", "(left > 99).then("),
+    ("no second burst", ANNOUNCER, "second_burst: after(config.delay),", "second_burst: None,"),
+    ("no refresh", ANNOUNCER, "            refresh: after(config.refresh),", "            refresh: None,"),
+    ("a flood of announcements", ANNOUNCER, "if self.restarted.is_none_or(|last| last + config.interval.get() <= now) {", "if now >= self.restarted.unwrap_or(now) {"),
+    ("accept any TTL", ROUTER, "if packet.ttl != 255 {", "if packet.ttl == 0 {"),
+    ("accept unicast", ROUTER, "if packet.destination != group_address(self.config.family)\n            || ", "if "),
+    ("take our own advert for another's", ROUTER, "if self.source() == Some(source) {", "if source.is_unspecified() {"),
+    ("accept any virtual router", ROUTER, "if advert.vrid != self.config.vrid.get() {", "if advert.vrid == 0 {"),
+    ("accept any password", PACKET, "if difference == 0 { Ok(()) }", "if difference <= u8::MAX { Ok(()) }"),
+    ("accept another v2 interval", ROUTER, "VrrpVersion::V2 && advert.interval != ours {", "VrrpVersion::V2 && advert.interval > ours * 99 {"),
+    ("one form of the checksum only", PACKET, "(VrrpVersion::V3, _) if fold(covered) == VALID => Ok(Checksum::Rfc5798),", ""),
+    ("send the other form of the checksum", PACKET, "checksum == Checksum::Rfc5798);", "checksum == Checksum::Rfc9568);"),
+    ("drop adverts with another list of VIPs", ELECTION, "            self.routers[instance].counters.vip_mismatch += 1;\n            self.report(now, instance, event);\n", "            self.routers[instance].counters.vip_mismatch += 1;\n            return self.report(now, instance, event);\n"),
+]
+
+
+def prepare(copy):
+    """A workspace of just the crate and the one it depends on."""
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir(parents=True)
+    manifest = (ROOT / "Cargo.toml").read_text()
+    manifest = re.sub(r"members = \[.*?\]", 'members = ["director/config", "director/vrrp"]', manifest, flags=re.S)
+    (copy / "Cargo.toml").write_text(manifest)
+    shutil.copy(ROOT / "Cargo.lock", copy)
+    for crate in ("config", "vrrp"):
+        # With the time of now, or cargo takes what the last run built from a mutation for the build of these.
+        shutil.copytree(ROOT / "director" / crate, copy / "director" / crate, copy_function=shutil.copy)
+
+
+def limit():
+    """For the test run: its own process group, and no more memory than a runaway needs to be noticed."""
+    os.setsid()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+def cargo(copy, target, *arguments):
+    """Exit status and output; None for a run that did not end in time."""
+    command = ["cargo", "test", "--quiet", "-p", "fairway-vrrp", "--test", "suite", *arguments]
+    environment = dict(os.environ, CARGO_TARGET_DIR=str(target), RUST_BACKTRACE="0")
+    run = subprocess.Popen(
+        command, cwd=copy, env=environment, text=True, preexec_fn=limit,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )
+    try:
+        output, _ = run.communicate(timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.communicate()
+        return None, "does not come to an end"
+    return run.returncode, output
+
+
+def red_tests(copy, target, stages):
+    """Names of the tests that fail, from the first stage in which any does."""
+    for stage in stages:
+        status, output = cargo(copy, target, "--", *stage)
+        if status is None:
+            return [output]
+        if status != 0:
+            return re.findall(r"^    (\S+::\S+)$", output, flags=re.M) or [output.strip()[-200:]]
+    return []
+
+
+def verdict(copy, target, stages, file, old, new):
+    path = copy / "director" / "vrrp" / "src" / file
+    original = path.read_text()
+    if original.count(old) != 1:
+        return False, f"does not apply: its text occurs {original.count(old)} times in {file}"
+    try:
+        path.write_text(original.replace(old, new))
+        status, output = cargo(copy, target, "--no-run")
+        if status != 0:
+            return False, "does not compile:\n" + output[-1500:]
+        red = sorted(set(red_tests(copy, target, stages)))
+    finally:
+        path.write_text(original)
+    if not red:
+        return False, "no test noticed"
+    return True, f"{len(red)} red: {', '.join(red[:3])}" + (", ..." if len(red) > 3 else "")
+
+
+def main():
+    words = [word for word in sys.argv[1:] if word != "--simulation"]
+    quick, simulated = ["--skip", "simulation", "--skip", "operations"], ["simulation"]
+    stages = [simulated] if "--simulation" in sys.argv[1:] else [quick, simulated]
+    # Always the same place, so that a second run finds its builds; its own builds, for cargo takes the copy for
+    # the original.
+    directory = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "mutations"
+    copy, target = directory / "source", directory / "build"
+    prepare(copy)
+    passed = failed = 0
+    status, output = cargo(copy, target)
+    if status != 0:
+        print(output, "the tests fail without any mutation", "0 passed, 1 failed", sep="\n")
+        return 1
+    for name, file, old, new in MUTATIONS:
+        if words and not any(word in name for word in words):
+            continue
+        noticed, detail = verdict(copy, target, stages, file, old, new)
+        passed, failed = passed + noticed, failed + (not noticed)
+        print("ok    " if noticed else "FAILED", f"{name}: {detail}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

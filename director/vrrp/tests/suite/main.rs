@@ -1,0 +1,14 @@
+//! The tests of the state machine and of the wire format. One binary, so that it links once.
+
+mod announcements;
+mod election;
+mod groups;
+mod handover;
+mod intake;
+mod matrix;
+mod operations;
+mod packets;
+mod reconfigure;
+mod rig;
+mod simulation;
+mod stall;
