@@ -1,0 +1,24 @@
+//! Health checks of real servers.
+//!
+//! Four layers, each usable without the next:
+//!
+//! - `probe/`: one attempt against one address, one file per kind. Every hostile behaviour of a server ends
+//!   within the check's timeout, in bounded memory, as one clear text.
+//! - [`Judge`]: rise and fall, pure.
+//! - [`Schedule`]: when the next probe starts, pure.
+//! - [`Monitor`]: runs the checks. A check is known by what it probes, a [`Subject`]; however many services
+//!   depend on it, it runs once.
+//!
+//! What the results mean for a server's place in the IPVS table is not decided here.
+
+mod judge;
+mod monitor;
+mod probe;
+mod schedule;
+mod spec;
+
+pub use judge::{Health, Judge};
+pub use monitor::{CheckId, Monitor, Report, Verdict};
+pub use probe::{BODY_LIMIT, HEAD_LIMIT, Outcome, probe};
+pub use schedule::Schedule;
+pub use spec::{Error, Spec, Subject};

@@ -1,0 +1,128 @@
+//! Running checks: one task for each subject, however many services depend on it.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::warn;
+
+use crate::schedule::{self, Schedule};
+use crate::{Health, Judge, Outcome, Subject, probe};
+
+/// Reports that may wait for the receiver; a check that has more to say waits with its next probe. Enough for
+/// the first second of a start with thousands of checks.
+const REPORTS: usize = 1024;
+
+/// Names a running check. A [`Monitor`] never uses one again for another check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckId(pub u64);
+
+/// What a check says about its subject.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// The judgement, rise and fall applied.
+    pub health: Health,
+    /// What the last probe saw, for people; empty before the first one.
+    pub detail: String,
+}
+
+/// A check's verdict has changed, in health or in detail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Which check.
+    pub check: CheckId,
+    /// What it says now.
+    pub verdict: Verdict,
+}
+
+/// Runs the checks it was last told to run. Dropping it stops them all.
+#[derive(Debug)]
+pub struct Monitor {
+    running: HashMap<Subject, Running>,
+    started: u64,
+    reports: mpsc::Sender<Report>,
+}
+
+#[derive(Debug)]
+struct Running {
+    id: CheckId,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Monitor {
+    /// A monitor without checks, and where its reports arrive.
+    pub fn new() -> (Self, mpsc::Receiver<Report>) {
+        let (reports, receiver) = mpsc::channel(REPORTS);
+        (Self { running: HashMap::new(), started: 0, reports }, receiver)
+    }
+
+    /// Makes the running checks those of `subjects`: new ones start, known ones go on undisturbed with their
+    /// verdict, all others stop. Equal subjects share one check. Returns the check of each subject, in order.
+    ///
+    /// Reports of stopped checks may still arrive; their ids are not among those returned.
+    /// Must be called on a tokio runtime with I/O and time.
+    #[expect(
+        clippy::mutable_key_type,
+        reason = "a compiled pattern caches inside; equality does not look there"
+    )]
+    pub fn watch(&mut self, subjects: &[Subject]) -> Vec<CheckId> {
+        let mut before = std::mem::take(&mut self.running);
+        let mut fresh = Vec::new();
+        let mut ids = Vec::with_capacity(subjects.len());
+        let mut wanted: HashMap<Subject, CheckId> = HashMap::with_capacity(subjects.len());
+        for subject in subjects {
+            let id = *wanted.entry(subject.clone()).or_insert_with(|| {
+                if let Some((subject, running)) = before.remove_entry(subject) {
+                    let id = running.id;
+                    self.running.insert(subject, running);
+                    return id;
+                }
+                self.started += 1;
+                let id = CheckId(self.started);
+                fresh.push((subject.clone(), id));
+                id
+            });
+            ids.push(id);
+        }
+        drop(before);
+        let (now, count) = (Instant::now(), fresh.len());
+        for (index, (subject, id)) in fresh.into_iter().enumerate() {
+            let every = subject.spec().every();
+            let first = now + schedule::first_delay(index, count, every);
+            let schedule = Schedule::new(first, every, schedule::phase(id.0));
+            let task = tokio::spawn(run(subject.clone(), id, schedule, self.reports.clone()));
+            self.running.insert(subject, Running { id, task });
+        }
+        ids
+    }
+}
+
+async fn run(subject: Subject, check: CheckId, mut schedule: Schedule, reports: mpsc::Sender<Report>) {
+    let mut judge = Judge::new(subject.spec().rise(), subject.spec().fall());
+    let mut last = Verdict::default();
+    let mut hindered = false;
+    loop {
+        tokio::time::sleep_until(schedule.next().into()).await;
+        let outcome = probe(&subject).await;
+        let inconclusive = matches!(outcome, Outcome::Inconclusive(_));
+        if inconclusive && !hindered {
+            warn!(target = %subject.target(), detail = outcome.detail(), "health check could not be made");
+        }
+        hindered = inconclusive;
+        let health = judge.observe(&outcome);
+        if health != last.health || outcome.detail() != last.detail {
+            last = Verdict { health, detail: outcome.detail().to_owned() };
+            if reports.send(Report { check, verdict: last.clone() }).await.is_err() {
+                return;
+            }
+        }
+        schedule.advance(Instant::now(), health != Health::Unknown);
+    }
+}

@@ -1,0 +1,75 @@
+//! When the next probe starts.
+
+use std::time::{Duration, Instant};
+
+/// Start times of one check's probes. Pure: time is a value.
+///
+/// Until the first verdict, probes follow each other quickly (a fifth of `every`, kept between 200 ms and
+/// 1 s), so that a fresh start is not slow. From then on they lie on a grid of exactly `every`, measured from
+/// start to start, whose phase differs from check to check: thousands of checks that began together do not
+/// stay together. A probe that runs past a grid point skips it.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    every: Duration,
+    /// A grid point, in the past or in the future.
+    grid: Instant,
+    next: Instant,
+    decided: bool,
+}
+
+impl Schedule {
+    /// The first probe is due at `first`; `phase` (from 0 up to 1) places the grid.
+    pub fn new(first: Instant, every: Duration, phase: f64) -> Self {
+        let every = every.max(Duration::from_millis(1));
+        Self { every, grid: first + every.mul_f64(phase.clamp(0.0, 1.0)), next: first, decided: false }
+    }
+
+    /// When the next probe is due.
+    pub fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// The probe that was due has ended at `now`; `decided` says whether there is a verdict.
+    pub fn advance(&mut self, now: Instant, decided: bool) {
+        if self.decided {
+            self.next = self.grid_point(now.max(self.next + self.every));
+        } else if decided {
+            self.decided = true;
+            // Not right after the probe that gave the verdict, nor much later than `every`.
+            self.next = self.grid_point(now.max(self.next + self.every / 2));
+        } else {
+            self.next = now.max(self.next + self.retry());
+        }
+    }
+
+    fn retry(&self) -> Duration {
+        (self.every / 5).clamp(Duration::from_millis(200), Duration::from_secs(1)).min(self.every)
+    }
+
+    /// The first grid point at or after `from`.
+    fn grid_point(&self, from: Instant) -> Instant {
+        let every = self.every.as_nanos();
+        let wait = match from.checked_duration_since(self.grid) {
+            Some(past) => (every - past.as_nanos() % every) % every,
+            None => (self.grid - from).as_nanos() % every,
+        };
+        from + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
+    }
+}
+
+/// When each of `count` new checks makes its first probe: spread at 1 ms each, over at most a second and at
+/// most the shortest `every` that follows. Gives the delay of check number `index`.
+pub(crate) fn first_delay(index: usize, count: usize, every: Duration) -> Duration {
+    let window = Duration::from_millis(count as u64).min(Duration::from_secs(1)).min(every);
+    window.mul_f64(index as f64 / count.max(1) as f64)
+}
+
+/// The grid phase of the `n`th check: the golden-ratio sequence, which spreads any number of checks evenly.
+pub(crate) fn phase(n: u64) -> f64 {
+    const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+    n.wrapping_mul(GOLDEN) as f64 / 2f64.powi(64)
+}
+
+#[cfg(test)]
+#[path = "schedule_tests.rs"]
+mod tests;

@@ -1,0 +1,97 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+
+#[test]
+fn one_probe_a_second_is_one_a_second() {
+    let start = Instant::now();
+    let mut schedule = Schedule::new(start, SECOND, 0.3);
+    schedule.advance(start + MS * 40, true);
+    let first = schedule.next();
+    for n in 1..=100u32 {
+        let due = schedule.next();
+        schedule.advance(due + MS * 137, true);
+        assert_eq!(schedule.next(), first + SECOND * n);
+    }
+}
+
+#[test]
+fn undecided_checks_hurry() {
+    let start = Instant::now();
+    for (every, retry) in
+        [(SECOND * 2, MS * 400), (SECOND * 60, SECOND), (MS * 500, MS * 200), (MS * 50, MS * 50)]
+    {
+        let mut schedule = Schedule::new(start, every, 0.9);
+        schedule.advance(start + MS, false);
+        assert_eq!(schedule.next(), start + retry, "every {every:?}");
+    }
+}
+
+#[test]
+fn a_probe_longer_than_the_interval_skips_and_stays_on_the_grid() {
+    let start = Instant::now();
+    let mut schedule = Schedule::new(start, SECOND, 0.0);
+    schedule.advance(start, true);
+    let due = schedule.next();
+    schedule.advance(due + MS * 3500, true);
+    assert_eq!(schedule.next(), due + SECOND * 4);
+}
+
+#[test]
+fn first_probes_come_soon_but_not_together() {
+    assert_eq!(first_delay(0, 1, SECOND), Duration::ZERO);
+    assert!(first_delay(3, 4, SECOND * 60) < MS * 4, "a small cluster starts at once");
+    let delays: Vec<_> = (0..10_000).map(|n| first_delay(n, 10_000, SECOND * 2)).collect();
+    assert!(delays.iter().all(|d| *d < SECOND));
+    assert!(delays.windows(10).all(|w| w[9] - w[0] <= MS), "at most ten start in one millisecond");
+    assert!(first_delay(9_999, 10_000, MS * 100) < MS * 100);
+}
+
+#[test]
+fn phases_spread_any_number_of_checks() {
+    for count in [10u64, 1000, 10_000] {
+        let mut tenths = [0u64; 10];
+        for n in 1..=count {
+            tenths[(phase(n) * 10.0) as usize] += 1;
+        }
+        let fair = count / 10;
+        assert!(tenths.iter().all(|t| t.abs_diff(fair) <= 1 + fair / 10), "{count}: {tenths:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn never_early_never_lost(
+        every_ms in 10u64..20_000,
+        phase in 0.0f64..1.0,
+        probes in proptest::collection::vec((0u64..30_000, any::<bool>()), 1..40),
+    ) {
+        let start = Instant::now();
+        let every = Duration::from_millis(every_ms);
+        let mut schedule = Schedule::new(start, every, phase);
+        let mut decided = false;
+        for (took, verdict) in probes {
+            let due = schedule.next();
+            let ended = due + Duration::from_millis(took);
+            let was = decided;
+            decided |= verdict;
+            schedule.advance(ended, decided);
+            let next = schedule.next();
+            prop_assert!(next >= ended);
+            // Joining the grid costs up to half an interval more, once.
+            let most = if was { every } else { every * 3 / 2 };
+            prop_assert!(next - ended <= most);
+            if was {
+                prop_assert!(next - due >= every, "never more often than configured");
+                prop_assert_eq!((next - due).as_nanos() % every.as_nanos(), 0, "start to start");
+            } else {
+                prop_assert!(next - due >= (every / 2).min(Duration::from_millis(200)));
+            }
+        }
+    }
+}
