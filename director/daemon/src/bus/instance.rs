@@ -1,0 +1,126 @@
+//! `/org/fairway/Director1/group/<group>/instance/<instance>`: one VRRP virtual router, read-only.
+
+use std::net::IpAddr;
+
+use zbus::{Variant, interface};
+
+use super::core::Core;
+use super::error::{Error, Result};
+use super::level::{Properties, Published, Shared};
+use super::path;
+use crate::status::{InstanceStatus, Statistics, VrrpCommand};
+
+/// A VRRP instance.
+#[derive(Debug)]
+pub struct Instance {
+    group: String,
+    name: String,
+    state: Shared<InstanceStatus>,
+    core: Core,
+}
+
+#[interface(name = "org.fairway.Director1.Instance", introspection_docs = false)]
+impl Instance {
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[zbus(property)]
+    fn state(&self) -> &'static str {
+        self.state.get(|s| s.state)
+    }
+
+    #[zbus(property)]
+    fn interface(&self) -> String {
+        self.state.get(|s| s.interface.clone())
+    }
+
+    #[zbus(property)]
+    fn family(&self) -> &'static str {
+        self.state.get(|s| s.family)
+    }
+
+    #[zbus(property)]
+    fn vrid(&self) -> u8 {
+        self.state.get(|s| s.vrid)
+    }
+
+    #[zbus(property)]
+    fn version(&self) -> u8 {
+        self.state.get(|s| s.version)
+    }
+
+    #[zbus(property)]
+    fn priority(&self) -> u8 {
+        self.state.get(|s| s.priority)
+    }
+
+    /// Microseconds.
+    #[zbus(property)]
+    fn advert_interval(&self) -> u64 {
+        self.state.get(microseconds)
+    }
+
+    /// Empty while no master is known.
+    #[zbus(property)]
+    fn master_address(&self) -> String {
+        self.state.get(master)
+    }
+
+    #[zbus(property)]
+    fn virtual_addresses(&self) -> Vec<String> {
+        self.state.get(addresses)
+    }
+
+    async fn get_statistics(&self) -> Result<Statistics> {
+        let present = |groups: &crate::status::VrrpStatus| {
+            groups.get(&self.group).is_some_and(|g| g.instances.contains_key(&self.name))
+        };
+        if !present(&self.core.vrrp_status.borrow()) {
+            return Err(Error::NotFound(format!("the instance \"{}\" is no longer configured", self.name)));
+        }
+        let (group, instance) = (self.group.clone(), Some(self.name.clone()));
+        Ok(self.core.vrrp.ask(|reply| VrrpCommand::Statistics { group, instance, reply }).await?)
+    }
+}
+
+fn microseconds(status: &InstanceStatus) -> u64 {
+    status.advert_interval_ms.saturating_mul(1000)
+}
+
+fn master(status: &InstanceStatus) -> String {
+    status.master.as_ref().map(IpAddr::to_string).unwrap_or_default()
+}
+
+fn addresses(status: &InstanceStatus) -> Vec<String> {
+    status.virtual_ips.iter().map(IpAddr::to_string).collect()
+}
+
+impl Published for InstanceStatus {
+    type Object = Instance;
+    /// Group and instance.
+    type Key = (String, String);
+
+    fn path((group, name): &Self::Key) -> String {
+        path::instance(group, name)
+    }
+
+    fn object((group, name): &Self::Key, state: Shared<Self>, core: &Core) -> Instance {
+        Instance { group: group.clone(), name: name.clone(), state, core: core.clone() }
+    }
+
+    fn properties(&self, _key: &Self::Key) -> Properties {
+        vec![
+            ("State", Variant::from(self.state)),
+            ("Interface", Variant::from(self.interface.clone())),
+            ("Family", Variant::from(self.family)),
+            ("Vrid", Variant::from(self.vrid)),
+            ("Version", Variant::from(self.version)),
+            ("Priority", Variant::from(self.priority)),
+            ("AdvertInterval", Variant::from(microseconds(self))),
+            ("MasterAddress", Variant::from(master(self))),
+            ("VirtualAddresses", Variant::from(addresses(self))),
+        ]
+    }
+}

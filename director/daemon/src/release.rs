@@ -1,0 +1,45 @@
+//! `fairway-director release`: removes what a dead director left in the kernel.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+
+use crate::lock::Lock;
+use crate::{config, table, vrrp};
+
+/// Removes virtual IPs (told by their tag, or by the configuration) and the configured services. Does all it can,
+/// also with a configuration that cannot be used: then it goes by the tag alone, which services do not have.
+///
+/// # Errors
+/// A director is running, or what could not be removed.
+pub fn release(path: &Path) -> anyhow::Result<()> {
+    let _lock = Lock::take()?;
+    let (config, unusable) = match config::load(path) {
+        Ok(config) => (Some(config), None),
+        Err(error) => (None, Some(error)),
+    };
+    let groups = config.as_ref().map(|c| c.failover.as_slice()).unwrap_or_default();
+    let addresses = vrrp::release(groups).context("virtual IPs are left");
+    if let Ok(count) = &addresses {
+        tracing::info!(count, "virtual IPs removed");
+    }
+    let services = config.as_ref().map(|c| c.services.as_slice()).unwrap_or_default();
+    let keys: BTreeSet<_> = services.iter().map(|s| table::service_key(&s.listen)).collect();
+    let deleted = table::release(&keys).context("services are left in the IPVS table");
+    if let Ok((count, _)) = &deleted {
+        tracing::info!(count, "services removed");
+    }
+    addresses?;
+    let (_, failures) = deleted?;
+    if let Some(first) = failures.first() {
+        bail!("{} services are left in the IPVS table: {first}", failures.len());
+    }
+    match unusable {
+        Some(error) => {
+            let left = "services are left in the IPVS table, if there are any (`ipvsadm -C` removes all)";
+            Err(anyhow::Error::from(error).context(left))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,270 @@
+//! The running director: its parts, the signals it obeys, and what systemd is told.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use fairway_config::Config;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use zbus::connection::Builder;
+
+use crate::bus::{self, Core, ManagerStatus, Reload};
+use crate::lock::Lock;
+use crate::status::{Handle, Refused, ServicesCommand, ServicesStatus, VrrpCommand, VrrpStatus};
+use crate::summary::{is_ready, summary};
+use crate::table::{TableHandle, TableStatus};
+use crate::vrrp::Heartbeat;
+use crate::{config, notify, reload, services, vrrp};
+
+/// Beyond the time the VRRP machines give themselves for a stop.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+/// Deleting services takes milliseconds; a kernel that needs longer than this is stuck.
+const IPVS_STOP: Duration = Duration::from_secs(10);
+
+/// Runs the director until it is told to stop.
+///
+/// # Errors
+/// The configuration cannot be used, a part cannot start or has failed, or the stop left something behind.
+pub fn run(path: &Path) -> anyhow::Result<()> {
+    let config = config::load(path)?;
+    let _lock = Lock::take()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("main")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(async { Director::start(path, config)?.supervise().await });
+    // What is still under way (probes, a bus that does not answer) does not hold up the exit.
+    runtime.shutdown_background();
+    result
+}
+
+struct Director {
+    path: PathBuf,
+    /// The configuration in force.
+    config: Config,
+    signals: Signals,
+    vrrp: Handle<VrrpCommand>,
+    vrrp_status: watch::Receiver<VrrpStatus>,
+    services: Handle<ServicesCommand>,
+    services_status: watch::Receiver<ServicesStatus>,
+    table_status: watch::Receiver<TableStatus>,
+    manager: watch::Sender<ManagerStatus>,
+    reloads: mpsc::UnboundedReceiver<Reload>,
+    ready: bool,
+    /// The status line systemd has.
+    told: String,
+}
+
+impl Director {
+    /// Starts all parts. VRRP does not wait for IPVS, and nothing waits for the bus.
+    fn start(path: &Path, config: Config) -> anyhow::Result<Self> {
+        // Before anything that would have to be cleaned up.
+        let signals = Signals::new().context("cannot handle signals")?;
+        let heartbeat = Heartbeat::default();
+        let (vrrp, vrrp_commands) = Handle::new();
+        let (vrrp_sender, vrrp_status) = watch::channel(VrrpStatus::new());
+        // The thread ends with its commands; its end shows as the end of its status.
+        let _thread = vrrp::spawn(config.failover.clone(), vrrp_commands, vrrp_sender, heartbeat.clone())
+            .context("cannot start VRRP")?;
+        let table = TableHandle::spawn().context("cannot start the IPVS thread")?;
+        let table_status = table.status();
+        let (services, services_commands) = Handle::new();
+        let (services_sender, services_status) = watch::channel(ServicesStatus::new());
+        tokio::spawn(services::run(config.clone(), table, services_commands, services_sender));
+        let (reload, reloads) = Handle::new();
+        let (manager, manager_status) = watch::channel(ManagerStatus {
+            host: config.host.clone(),
+            cluster: config.cluster.clone(),
+            generation: 1,
+            config_file: path.display().to_string(),
+            last_reload_error: String::new(),
+        });
+        let core = Core {
+            manager: manager_status,
+            vrrp_status: vrrp_status.clone(),
+            services_status: services_status.clone(),
+            vrrp: vrrp.clone(),
+            services: services.clone(),
+            reload,
+            shown: Arc::default(),
+        };
+        tokio::spawn(bus::serve(core, Builder::system));
+        tokio::spawn(notify::watchdog(heartbeat));
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            host = config.host,
+            cluster = config.cluster,
+            config = %path.display(),
+            "director started"
+        );
+        Ok(Self {
+            path: path.to_owned(),
+            config,
+            signals,
+            vrrp,
+            vrrp_status,
+            services,
+            services_status,
+            table_status,
+            manager,
+            reloads,
+            ready: false,
+            told: String::new(),
+        })
+    }
+
+    /// Obeys signals and reload requests until the end.
+    async fn supervise(mut self) -> anyhow::Result<()> {
+        loop {
+            self.tell();
+            tokio::select! {
+                order = self.signals.next() => match order {
+                    Order::Stop(name) => return self.stop(name).await,
+                    Order::HandOver => {
+                        tracing::info!("handing over: virtual IPs and IPVS stay as they are for the next director");
+                        return Ok(());
+                    }
+                    // The reason has been logged; SIGHUP has nobody else to tell.
+                    Order::Reload => drop(self.reload().await),
+                },
+                Some(Reload { reply }) = self.reloads.recv() => {
+                    let outcome = self.reload().await;
+                    let _gone = reply.send(outcome);
+                }
+                alive = self.vrrp_status.changed() => {
+                    alive.map_err(|_| anyhow!("the VRRP thread has ended; its last words are in the log"))?;
+                }
+                alive = self.services_status.changed() => {
+                    alive.map_err(|_| anyhow!("the services task has ended; its last words are in the log"))?;
+                }
+                alive = self.table_status.changed() => {
+                    alive.map_err(|_| anyhow!("the IPVS thread has ended; its last words are in the log"))?;
+                }
+            }
+        }
+    }
+
+    /// Tells systemd what has changed, and that the director is ready as soon as it is.
+    fn tell(&mut self) {
+        let vrrp = self.vrrp_status.borrow_and_update();
+        let services = self.services_status.borrow_and_update();
+        let table = self.table_status.borrow_and_update();
+        if !self.ready && is_ready(&self.config, &vrrp, &table) {
+            self.ready = true;
+            notify::ready();
+            tracing::info!("ready");
+        }
+        let failed = !self.manager.borrow().last_reload_error.is_empty();
+        let text = summary(&vrrp, &services, &table.kernel, failed);
+        if text != self.told {
+            notify::status(&text);
+            self.told = text;
+        }
+    }
+
+    /// Reads the configuration again and puts it in force; if anything is wrong with it, nothing changes.
+    async fn reload(&mut self) -> Result<(), Refused> {
+        notify::reloading();
+        let outcome = self.read_and_apply().await;
+        match &outcome {
+            Ok(()) => {
+                self.manager.send_modify(|status| {
+                    status.generation += 1;
+                    status.host.clone_from(&self.config.host);
+                    status.cluster.clone_from(&self.config.cluster);
+                    status.last_reload_error.clear();
+                });
+                tracing::info!(generation = self.manager.borrow().generation, "configuration reloaded");
+            }
+            Err(Refused(text)) => {
+                self.manager.send_modify(|status| status.last_reload_error.clone_from(text));
+                let generation = self.manager.borrow().generation;
+                tracing::error!(
+                    generation,
+                    "reload failed, the last good configuration stays in force: {text}"
+                );
+            }
+        }
+        notify::ready();
+        outcome
+    }
+
+    async fn read_and_apply(&mut self) -> Result<(), Refused> {
+        let path = self.path.clone();
+        let new = tokio::task::spawn_blocking(move || config::load(&path))
+            .await
+            .map_err(|error| Refused(error.to_string()))?
+            .map_err(|error| Refused(error.to_string()))?;
+        reload::apply(&self.vrrp, &self.services, &self.config, &new).await?;
+        self.config = new;
+        Ok(())
+    }
+
+    /// Hands mastership over, releases the virtual IPs, then takes the services out of the kernel.
+    async fn stop(self, signal: &'static str) -> anyhow::Result<()> {
+        // Who asks for a reload from now on is told that it is too late.
+        drop(self.reloads);
+        let vrrp_limit = stop_limit(&self.config);
+        notify::stopping(vrrp_limit + IPVS_STOP);
+        notify::status("stopping");
+        tracing::info!(signal, "stopping");
+        let vrrp = patiently(vrrp_limit, self.vrrp.ask(|reply| VrrpCommand::Stop { reply })).await;
+        let services = patiently(IPVS_STOP, self.services.ask(|reply| ServicesCommand::Stop { reply })).await;
+        vrrp.context("VRRP did not stop cleanly; `fairway-director release` removes what it left")?;
+        services.context("the IPVS table is not clean; `fairway-director release` removes what is left")?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn patiently(limit: Duration, answer: impl Future<Output = Result<(), Refused>>) -> anyhow::Result<()> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer.map_err(anyhow::Error::from),
+        Err(_) => Err(anyhow!("no answer within {} s", limit.as_secs())),
+    }
+}
+
+/// A master that stops serves on until a successor is heard, at most for about 3 intervals and the skew of
+/// the peers (RFC 9568 section 6.1), and then keeps its VIPs parked for a second.
+fn stop_limit(config: &Config) -> Duration {
+    let intervals = config.failover.iter().flat_map(|g| &g.instances).map(|i| i.advert_interval.get());
+    intervals.max().unwrap_or_default() * 4 + STOP_MARGIN
+}
+
+enum Order {
+    Stop(&'static str),
+    HandOver,
+    Reload,
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+    usr1: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+            usr1: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    async fn next(&mut self) -> Order {
+        tokio::select! {
+            _ = self.term.recv() => Order::Stop("SIGTERM"),
+            _ = self.int.recv() => Order::Stop("SIGINT"),
+            _ = self.hup.recv() => Order::Reload,
+            _ = self.usr1.recv() => Order::HandOver,
+        }
+    }
+}

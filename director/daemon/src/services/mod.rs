@@ -1,0 +1,336 @@
+//! The services task: which real servers are in the IPVS table, and with which weight.
+//!
+//! It owns the configuration of the services, the health checks and the operator's drains. What follows from
+//! them is worked out in [`desired`], without I/O; the task hands the result to the thread that owns the kernel's
+//! table, and publishes what came of it. Nothing depends on the VRRP role: all directors keep the same table.
+
+mod desired;
+mod plan;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairway_config::Config;
+use fairway_health::{Health, Monitor, Report};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use self::desired::{Change, Desired};
+use self::plan::Plan;
+use crate::status::{Refused, Reply, ServicesCommand, ServicesStatus, Statistics};
+use crate::table::{self, KernelStatus, TableHandle, TableStatus};
+
+pub(crate) use self::plan::Error;
+
+/// Reports of health checks taken in one go, so that many changes at once become one change of the table.
+const REPORTS: usize = 1024;
+
+/// Status is published at once, but then not again for this long: its readers copy all of it.
+const PUBLISH_PAUSE: Duration = Duration::from_millis(50);
+
+/// Finds what keeps the services of a configuration from being run, beyond what [`Config::validate`] knows:
+/// patterns that are no regular expressions, paths that cannot be asked for, servers without a port to probe.
+///
+/// # Errors
+/// All of it at once.
+pub(crate) fn verify(config: &Config) -> Result<(), Error> {
+    Plan::new(config).map(drop)
+}
+
+/// Runs the services until [`ServicesCommand::Stop`] has been carried out, or, leaving the kernel's table as it
+/// is, until the sending side of `commands` is gone.
+///
+/// `config` should have passed [`verify`]; if it has not, the error is logged and nothing is balanced until a
+/// configuration comes that can be run.
+pub(crate) async fn run(
+    config: Config,
+    table: TableHandle,
+    mut commands: mpsc::UnboundedReceiver<ServicesCommand>,
+    status: watch::Sender<ServicesStatus>,
+) {
+    let (monitor, mut reports) = Monitor::new();
+    let mut table_status = table.status();
+    let mut task = Task {
+        monitor,
+        desired: Desired::default(),
+        config: None,
+        kernel: table_status.borrow().clone(),
+        table,
+        adopted: false,
+        generation: 0,
+        waiting: Vec::new(),
+        status,
+        unpublished: BTreeSet::new(),
+        publish_after: Instant::now(),
+    };
+    if let Err(failure) = task.configure(config) {
+        error!(error = %failure, "the services cannot be run");
+    }
+    task.publish();
+    let mut batch = Vec::with_capacity(REPORTS);
+    let mut table_lives = true;
+    loop {
+        tokio::select! {
+            command = commands.recv() => match command {
+                Some(ServicesCommand::Stop { reply }) => return task.stop(reply).await,
+                Some(command) => task.command(command),
+                None => return,
+            },
+            _ = reports.recv_many(&mut batch, REPORTS) => task.reports(&mut batch),
+            changed = table_status.changed(), if table_lives => {
+                table_lives = changed.is_ok();
+                let latest = table_status.borrow_and_update().clone();
+                task.table_changed(latest, table_lives);
+            }
+            () = tokio::time::sleep_until(task.publish_after), if !task.unpublished.is_empty() => {}
+        }
+        if Instant::now() >= task.publish_after {
+            task.publish();
+        }
+    }
+}
+
+struct Task {
+    monitor: Monitor,
+    desired: Desired,
+    /// The configuration in force; `None` until one could be run.
+    config: Option<Config>,
+    table: TableHandle,
+    /// What the table's thread published last.
+    kernel: TableStatus,
+    /// Whether the kernel's own table is known. Before that nothing is handed over: it would take out servers
+    /// that serve and have no verdict yet.
+    adopted: bool,
+    /// The number of the desired table that was handed over last.
+    generation: u64,
+    /// Who is to be told when a desired table has been carried out.
+    waiting: Vec<Waiting>,
+    status: watch::Sender<ServicesStatus>,
+    /// Numbers of services whose published status is out of date.
+    unpublished: BTreeSet<usize>,
+    publish_after: Instant,
+}
+
+struct Waiting {
+    generation: u64,
+    /// The service whose error is the answer; `None`: errors are told elsewhere.
+    service: Option<fairway_ipvs::ServiceKey>,
+    reply: Reply<()>,
+}
+
+impl Task {
+    /// Takes over a configuration, or changes nothing.
+    fn configure(&mut self, config: Config) -> Result<(), Error> {
+        let plan = Plan::new(&config)?;
+        let checks = self.monitor.watch(&plan.subjects);
+        let (services, probes) = (plan.services.len(), checks.iter().collect::<BTreeSet<_>>().len());
+        self.desired.configure(plan, &checks);
+        self.config = Some(config);
+        if self.adopted {
+            self.adopt_foreign();
+        } else {
+            self.adopt();
+        }
+        self.hand_over();
+        info!(services, checks = probes, "services configured");
+        let names: BTreeSet<_> = (0..self.desired.len()).map(|index| self.desired.name(index)).collect();
+        self.status.send_if_modified(|status| {
+            let before = status.len();
+            status.retain(|name, _| names.contains(name.as_str()));
+            status.len() != before
+        });
+        self.unpublished = (0..self.desired.len()).collect();
+        Ok(())
+    }
+
+    /// Takes over weights from the kernel's table as it was found, once both it and our services are known.
+    fn adopt(&mut self) {
+        if self.adopted || self.config.is_none() {
+            return;
+        }
+        if let Some(initial) = &self.kernel.initial {
+            let servers = self.desired.adopt(initial);
+            self.adopted = true;
+            if servers > 0 {
+                info!(servers, "servers found in the kernel keep their weight until their first verdict");
+            }
+        }
+    }
+
+    /// A service that was someone else's until the configuration named it is taken over as at the start.
+    fn adopt_foreign(&mut self) {
+        let Some(initial) = &self.kernel.initial else { return };
+        let was_foreign = |key| initial.get(key).map(|service| (*key, Arc::clone(service)));
+        let found = self.kernel.foreign.iter().filter_map(was_foreign).collect();
+        self.desired.adopt(&found);
+    }
+
+    /// Tells the table's thread what the kernel is to hold.
+    fn hand_over(&mut self) {
+        if let Some(config) = self.config.as_ref().filter(|_| self.adopted) {
+            self.generation = self.table.set(table::Desired {
+                services: self.desired.table().clone(),
+                timeouts: table::timeouts(config.ipvs.timeouts.as_ref()),
+                audit_period: config.ipvs.audit_period.get(),
+            });
+        }
+    }
+
+    fn reports(&mut self, batch: &mut Vec<Report>) {
+        let mut changed = false;
+        for report in batch.drain(..) {
+            self.unpublished.extend(self.desired.services_of(report.check));
+            for change in self.desired.report(report) {
+                changed = true;
+                log(&change);
+            }
+        }
+        if changed {
+            self.hand_over();
+        }
+    }
+
+    fn command(&mut self, command: ServicesCommand) {
+        match command {
+            ServicesCommand::Drain { service, server, reply } => self.drain(&service, &server, true, reply),
+            ServicesCommand::Resume { service, server, reply } => self.drain(&service, &server, false, reply),
+            ServicesCommand::Statistics { service, server, reply } => {
+                self.statistics(&service, server, reply)
+            }
+            ServicesCommand::Reconfigure { config, reply } => match self.configure(*config) {
+                Ok(()) => self.answer_when_done(None, reply),
+                Err(failure) => answer(reply, Err(Refused(failure.to_string()))),
+            },
+            // Ends the loop; it is not handled here.
+            ServicesCommand::Stop { reply } => answer(reply, Ok(())),
+        }
+    }
+
+    fn drain(&mut self, service: &str, server: &str, drained: bool, reply: Reply<()>) {
+        let changed = match self.desired.drain(service, server, drained) {
+            Ok(changed) => changed,
+            Err(failure) => return answer(reply, Err(Refused(failure.to_string()))),
+        };
+        if changed {
+            let verb = if drained { "drained" } else { "resumed" };
+            info!(service, server, "real server is {verb} by the operator");
+            self.hand_over();
+        }
+        let index = self.desired.find_service(service).ok();
+        self.unpublished.extend(index);
+        self.answer_when_done(index.map(|index| self.desired.service(index).key), reply);
+    }
+
+    fn statistics(&self, service: &str, server: Option<String>, reply: Reply<Statistics>) {
+        let found = match &server {
+            Some(server) => {
+                self.desired.find(service, server).map(|(index, position)| (index, Some(position)))
+            }
+            None => self.desired.find_service(service).map(|index| (index, None)),
+        };
+        let (index, position) = match found {
+            Ok(found) => found,
+            Err(failure) => return answer(reply, Err(Refused(failure.to_string()))),
+        };
+        let planned = self.desired.service(index);
+        let (key, destination) = (planned.key, position.map(|position| planned.servers[position].0));
+        let table = self.table.clone();
+        // On its own: the kernel may be busy, and checks go on.
+        tokio::spawn(async move {
+            let statistics = table.statistics(key).await;
+            answer(reply, statistics.map(|found| view::statistics(&found, destination.as_ref())));
+        });
+    }
+
+    /// The table's thread has published something (or, if it no longer `lives`, has ended).
+    fn table_changed(&mut self, latest: TableStatus, lives: bool) {
+        let old = std::mem::replace(&mut self.kernel, latest);
+        let differs = |index: &usize| view::differs(&self.desired.service(*index).key, &old, &self.kernel);
+        self.unpublished.extend((0..self.desired.len()).filter(differs));
+        if !self.adopted {
+            self.adopt();
+            self.hand_over();
+            // Who asked before there was anything to hand over to waits for this.
+            self.waiting.iter_mut().for_each(|waiting| waiting.generation = self.generation);
+        }
+        self.answer_waiting(lives);
+    }
+
+    /// Answers once the kernel has what was handed over last.
+    fn answer_when_done(&mut self, service: Option<fairway_ipvs::ServiceKey>, reply: Reply<()>) {
+        self.waiting.push(Waiting { generation: self.generation, service, reply });
+        self.answer_waiting(true);
+    }
+
+    fn answer_waiting(&mut self, table_lives: bool) {
+        // Without a kernel table the order stands and waits for one; the status says so.
+        let no_kernel = matches!(self.kernel.kernel, KernelStatus::Unavailable(_));
+        let done = |waiting: &mut Waiting| {
+            !table_lives || no_kernel || (self.adopted && self.kernel.generation >= waiting.generation)
+        };
+        let done: Vec<_> = self.waiting.extract_if(.., done).collect();
+        if !done.is_empty() {
+            // Who has been answered finds the status up to date.
+            self.publish();
+        }
+        for Waiting { service, reply, .. } in done {
+            let error = service.and_then(|service| self.kernel.errors.get(&service));
+            answer(reply, error.map_or(Ok(()), |text| Err(Refused(text.clone()))));
+        }
+    }
+
+    fn publish(&mut self) {
+        let out_of_date = std::mem::take(&mut self.unpublished);
+        if out_of_date.is_empty() {
+            return;
+        }
+        self.publish_after = Instant::now() + PUBLISH_PAUSE;
+        let fresh: Vec<_> = out_of_date
+            .into_iter()
+            .map(|index| (self.desired.name(index), view::service(&self.desired, index, &self.kernel)))
+            .collect();
+        self.status.send_if_modified(|status| {
+            let mut modified = false;
+            for (name, service) in fresh {
+                if status.get(name) != Some(&service) {
+                    status.insert(name.to_owned(), service);
+                    modified = true;
+                }
+            }
+            modified
+        });
+    }
+
+    async fn stop(self, reply: Reply<()>) {
+        let keep = self.config.is_some_and(|config| config.ipvs.keep_on_stop);
+        // No check changes anything any more.
+        drop(self.monitor);
+        answer(reply, self.table.stop(keep).await);
+    }
+}
+
+/// Answers a request. An asker who is gone needs no answer.
+fn answer<T>(reply: Reply<T>, result: Result<T, Refused>) {
+    let _gone = reply.send(result);
+}
+
+fn log(change: &Change) {
+    let Change { service, server, check, verdict, health: (before, after) } = change;
+    let detail = verdict.detail.as_str();
+    match (before, after) {
+        (_, Health::Down) if before != after => {
+            warn!(service, server, check, detail, "real server is down");
+        }
+        (_, Health::Up) if before != after => info!(service, server, check, detail, "real server is up"),
+        _ => {
+            let (check_health, server_health) = (verdict.health.as_str(), after.as_str());
+            info!(service, server, check, check_health, server_health, detail, "health check changed");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! From configuration to what is balanced and what is probed, before anything is touched: whatever cannot be
+//! done is found here, all of it at once.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use fairway_config::{Config, Service};
+use fairway_health::{Spec, Subject};
+use fairway_ipvs::{BadName, Destination, DestinationKey, ServiceKey, Settings};
+
+use crate::table;
+
+/// Why the services of a configuration cannot be run: each place, and what is wrong there.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Error(Vec<Problem>);
+
+/// One thing that is wrong.
+#[derive(Debug)]
+pub struct Problem {
+    /// The place, as a path of keys and names.
+    at: String,
+    cause: Cause,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error(transparent)]
+    Check(#[from] fairway_health::Error),
+    #[error(transparent)]
+    Scheduler(#[from] BadName),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.cause)
+    }
+}
+
+/// The services of a configuration, ready to run.
+#[derive(Debug)]
+pub struct Plan {
+    /// Services in the order of the configuration.
+    pub services: Vec<PlannedService>,
+    /// What is probed: one entry for each check of each real server, in the order of `services`.
+    pub subjects: Vec<Subject>,
+}
+
+/// One virtual service.
+#[derive(Debug)]
+pub struct PlannedService {
+    /// As configured.
+    pub config: Service,
+    /// What the kernel knows it by.
+    pub key: ServiceKey,
+    /// How it balances.
+    pub settings: Settings,
+    /// Its real servers, in the order of the configuration, as the kernel knows them.
+    pub servers: Vec<(DestinationKey, Destination)>,
+}
+
+impl Plan {
+    /// Works out what `config` asks for.
+    ///
+    /// # Errors
+    /// Every check that cannot be run.
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        let mut problems = Vec::new();
+        let mut specs = HashMap::new();
+        for (name, check) in &config.checks {
+            match Spec::new(check) {
+                Ok(spec) => {
+                    specs.insert(name.as_str(), Arc::new(spec));
+                }
+                Err(cause) => problems.push(Problem { at: format!("checks.{name}"), cause: cause.into() }),
+            }
+        }
+        let (mut services, mut subjects) = (Vec::with_capacity(config.services.len()), Vec::new());
+        for service in &config.services {
+            let at = format!("service.{}", service.name);
+            match PlannedService::new(service) {
+                Ok(planned) => services.push(planned),
+                Err(cause) => problems.push(Problem { at: format!("{at}.scheduler"), cause: cause.into() }),
+            }
+            for server in &service.real_servers {
+                let target = SocketAddr::new(server.address, server.port);
+                // A name without a check is an error of the configuration; it has been refused before.
+                for (name, spec) in
+                    service.checks.iter().filter_map(|name| specs.get_key_value(name.as_str()))
+                {
+                    match Subject::new(target, spec.clone()) {
+                        Ok(subject) => subjects.push(subject),
+                        Err(cause) => problems.push(Problem {
+                            at: format!("{at}.real-servers.{} (check {name})", server.name),
+                            cause: cause.into(),
+                        }),
+                    }
+                }
+            }
+        }
+        if problems.is_empty() { Ok(Self { services, subjects }) } else { Err(Error(problems)) }
+    }
+}
+
+impl PlannedService {
+    fn new(config: &Service) -> Result<Self, BadName> {
+        let servers = config.real_servers.iter().map(|server| table::destination(server, server.weight));
+        Ok(Self {
+            key: table::service_key(&config.listen),
+            settings: table::settings(config)?,
+            servers: servers.collect(),
+            config: config.clone(),
+        })
+    }
+}

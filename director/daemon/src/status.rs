@@ -1,0 +1,171 @@
+//! What the parts of the daemon tell each other: status flows out through `watch` channels (the latest value
+//! wins), requests flow in through the handles below.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use tokio::sync::{mpsc, oneshot};
+
+/// What the VRRP thread publishes: one entry per failover group, by name.
+pub type VrrpStatus = BTreeMap<String, GroupStatus>;
+
+/// A failover group as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// `init`, `backup`, `master` or `fault`.
+    pub state: &'static str,
+    /// Why the last transition happened.
+    pub cause: String,
+    /// When it happened.
+    pub since: SystemTime,
+    /// The operator's standing order: `auto`, `master` or `backup`.
+    pub forced: &'static str,
+    /// Instances by name.
+    pub instances: BTreeMap<String, InstanceStatus>,
+}
+
+/// A VRRP instance as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceStatus {
+    /// `init`, `backup`, `master` or `fault`.
+    pub state: &'static str,
+    /// Interface name.
+    pub interface: String,
+    /// `ipv4` or `ipv6`.
+    pub family: &'static str,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// Protocol version, 2 or 3.
+    pub version: u8,
+    /// Own priority.
+    pub priority: u8,
+    /// Advert interval in force, in milliseconds.
+    pub advert_interval_ms: u64,
+    /// Address of the master heard last, or our own while master.
+    pub master: Option<IpAddr>,
+    /// The virtual IPs.
+    pub virtual_ips: Vec<IpAddr>,
+}
+
+/// What the services task publishes: one entry per virtual service, by name.
+pub type ServicesStatus = BTreeMap<String, ServiceStatus>;
+
+/// A virtual service as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceStatus {
+    /// The VIP.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: &'static str,
+    /// Scheduler name.
+    pub scheduler: &'static str,
+    /// The last error the kernel gave for this service, until it is programmed.
+    pub kernel_error: Option<String>,
+    /// Real servers by name.
+    pub real_servers: BTreeMap<String, RealServerStatus>,
+}
+
+/// A real server of one virtual service as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RealServerStatus {
+    /// The RIP.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// `direct` or `nat`.
+    pub forward: &'static str,
+    /// Weight as configured.
+    pub weight: u32,
+    /// Weight in the kernel; `None` while the server is not in the table.
+    pub effective_weight: Option<u32>,
+    /// `unknown` (no verdict yet), `up` or `down`.
+    pub health: &'static str,
+    /// What the last probe saw, for people; empty before the first one.
+    pub detail: String,
+    /// Drained by the operator.
+    pub drained: bool,
+}
+
+/// Named counters, as `GetStatistics` returns them.
+pub type Statistics = BTreeMap<String, u64>;
+
+/// The operator's standing order for a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Force {
+    /// Follow the election.
+    Auto,
+    /// Be master whatever is heard.
+    Master,
+    /// Stay backup.
+    Backup,
+}
+
+/// A request that could not be carried out; the text says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// Where the answer to a request goes.
+pub type Reply<T> = oneshot::Sender<Result<T, Refused>>;
+
+/// Requests to the VRRP thread.
+#[derive(Debug)]
+pub enum VrrpCommand {
+    /// Set the standing order of a group.
+    Force { group: String, force: Force, reply: Reply<()> },
+    /// Hand mastership to the best backup, once.
+    Failover { group: String, reply: Reply<()> },
+    /// Counters of a group, or of one of its instances.
+    Statistics { group: String, instance: Option<String>, reply: Reply<Statistics> },
+    /// Take over a new configuration. Timers of what did not change keep running.
+    Reconfigure { groups: Vec<fairway_config::FailoverGroup>, reply: Reply<()> },
+    /// Stop gracefully: hand over, park and release the VIPs, then answer.
+    Stop { reply: Reply<()> },
+}
+
+/// Requests to the services task.
+#[derive(Debug)]
+pub enum ServicesCommand {
+    /// Give a server weight 0 until resumed.
+    Drain { service: String, server: String, reply: Reply<()> },
+    /// Undo a drain.
+    Resume { service: String, server: String, reply: Reply<()> },
+    /// Kernel counters of a service, or of one of its real servers.
+    Statistics { service: String, server: Option<String>, reply: Reply<Statistics> },
+    /// Take over a new configuration. Health of what did not change is kept.
+    Reconfigure { config: Box<fairway_config::Config>, reply: Reply<()> },
+    /// Delete owned services from the kernel (unless `keep-on-stop`), then answer.
+    Stop { reply: Reply<()> },
+}
+
+/// Sends requests to a part of the daemon and waits for the answer.
+#[derive(Debug)]
+pub struct Handle<C>(mpsc::UnboundedSender<C>);
+
+impl<C> Clone for Handle<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<C> Handle<C> {
+    /// A handle and the receiving end for the part that serves it.
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<C>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Sends the request that `make` builds around a reply channel, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`Refused`] as the part answered, or when it has ended.
+    pub async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> C) -> Result<T, Refused> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Refused("the director is stopping".to_owned());
+        self.0.send(make(reply)).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+}

@@ -1,0 +1,172 @@
+//! What operators and the rest of the daemon ask of the VRRP thread.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use fairway_vrrp::{GroupConfig, Input, State};
+
+use super::member::Member;
+use super::secrets;
+use super::thread::Thread;
+use crate::status::{self, Refused, VrrpCommand};
+
+impl Thread {
+    /// Carries out the commands that have come.
+    pub(super) fn take_in_commands(&mut self) {
+        let _ = self.wake.0.read(); // empty unless it was the command that woke us
+        let waker = Waker::from(Arc::clone(&self.wake));
+        let mut context = Context::from_waker(&waker);
+        while !self.abandoned {
+            match self.commands.poll_recv(&mut context) {
+                Poll::Ready(Some(command)) => self.obey(command),
+                Poll::Ready(None) => self.abandoned = true,
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    fn obey(&mut self, command: VrrpCommand) {
+        match command {
+            VrrpCommand::Force { group, force, reply } => {
+                let force = match force {
+                    status::Force::Auto => fairway_vrrp::Force::Auto,
+                    status::Force::Master => fairway_vrrp::Force::Master,
+                    status::Force::Backup => fairway_vrrp::Force::Backup,
+                };
+                let _ = reply.send(self.command(&group, Input::Force(force)));
+            }
+            VrrpCommand::Failover { group, reply } => {
+                let _ = reply.send(self.failover(&group));
+            }
+            VrrpCommand::Statistics { group, instance, reply } => {
+                let _ = reply.send(self.member(&group).and_then(|member| {
+                    let none = || {
+                        Refused(format!(
+                            "group {group} has no instance {}",
+                            instance.as_deref().unwrap_or("")
+                        ))
+                    };
+                    member.statistics(instance.as_deref()).ok_or_else(none)
+                }));
+            }
+            VrrpCommand::Reconfigure { groups, reply } => {
+                let outcome = if self.stopping.is_some() {
+                    Err(stopping())
+                } else {
+                    secrets::load(groups).map_err(|error| Refused(error.to_string()))
+                };
+                let _ = reply.send(outcome.map(|groups| self.reconfigure(groups)));
+            }
+            VrrpCommand::Stop { reply } if self.stopping.is_none() => {
+                self.stopping = Some(reply);
+                for member in self.members.values_mut() {
+                    let outputs = member.group.handle(Instant::now(), Input::Stop);
+                    self.kernel.carry_out(member, outputs);
+                }
+            }
+            VrrpCommand::Stop { reply } => {
+                let _ = reply.send(Err(stopping()));
+            }
+        }
+    }
+
+    fn failover(&mut self, group: &str) -> Result<(), Refused> {
+        let state = self.member(group)?.group.state();
+        if state != State::Master {
+            return Err(Refused(format!(
+                "group {group} is {state} on this director; ask for the failover on the one that is master"
+            )));
+        }
+        self.command(group, Input::Failover)
+    }
+
+    fn command(&mut self, group: &str, input: Input<'_>) -> Result<(), Refused> {
+        if self.stopping.is_some() {
+            return Err(stopping());
+        }
+        self.member(group)?;
+        if let Some(member) = self.members.get_mut(group) {
+            let outputs = member.group.handle(Instant::now(), input);
+            self.kernel.carry_out(member, outputs);
+        }
+        Ok(())
+    }
+
+    fn member(&self, group: &str) -> Result<&Member, Refused> {
+        self.members.get(group).ok_or_else(|| {
+            let names: Vec<&str> = self.members.keys().map(String::as_str).collect();
+            Refused(format!("there is no failover group {group}; there is {}", names.join(", ")))
+        })
+    }
+
+    /// Takes over a configuration, group by group. Nothing here can fail: what may be missing, such as an
+    /// interface, is waited for.
+    fn reconfigure(&mut self, groups: Vec<GroupConfig>) {
+        self.kernel.update_links();
+        self.reconfigured = true;
+        let mut before = std::mem::take(&mut self.members);
+        let mut started = Vec::new();
+        let mut changed = Vec::new();
+        for config in groups {
+            let name = config.group.name.clone();
+            let member = match before.remove(&name) {
+                Some(member) => {
+                    if *member.group.config() != config {
+                        changed.push((name.clone(), config));
+                    }
+                    member
+                }
+                None => {
+                    started.push(name.clone());
+                    Member::new(config)
+                }
+            };
+            self.members.insert(name, member);
+        }
+        // A group that comes back, or another one that takes over its virtual routers, goes on where the old
+        // one is: the VIPs stay and are adopted. Any other hands over to its peers first.
+        let followed = |member: &Member| self.members.values().any(|new| shares_router(new, member));
+        self.leaving.retain(|member| !followed(member));
+        for mut member in before.into_values().filter(|member| !followed(member)).collect::<Vec<_>>() {
+            let outputs = member.group.handle(Instant::now(), Input::Stop);
+            self.kernel.carry_out(&mut member, outputs);
+            self.leaving.push(member);
+        }
+        self.update_sockets();
+        for name in started {
+            tracing::info!(group = name, "new failover group");
+            self.start_member(&name);
+        }
+        for (name, config) in changed {
+            self.change(&name, config);
+        }
+        self.drop_departed();
+        self.update_sockets();
+        self.tell_sources();
+    }
+
+    fn change(&mut self, name: &str, config: GroupConfig) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        tracing::info!(group = name, "failover group changed");
+        let before = member.instances().to_vec();
+        let outputs = member.group.handle(Instant::now(), Input::Reconfigure(config));
+        member.renumber(&before);
+        self.update_sockets();
+        let Some(member) = self.members.get_mut(name) else { return };
+        self.kernel.carry_out(member, outputs);
+    }
+}
+
+fn stopping() -> Refused {
+    Refused("the director is stopping".to_owned())
+}
+
+/// Whether two groups have a virtual router in common.
+fn shares_router(a: &Member, b: &Member) -> bool {
+    let routers = |member: &Member| -> Vec<_> {
+        member.instances().iter().map(|i| (i.interface.clone(), i.family, i.vrid)).collect()
+    };
+    let theirs = routers(b);
+    routers(a).iter().any(|router| theirs.contains(router))
+}

@@ -1,0 +1,245 @@
+//! Carries out what the machines ask for: adverts, VIPs, announcements, log lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use fairway_config::{Family, Instance};
+use fairway_vrrp::{Event, Output, Place};
+
+use super::Error;
+use super::addresses::{Failure, Repair, Spot, Vips};
+use super::announce::Announcer;
+use super::links::Links;
+use super::member::Member;
+use super::netlink::{Monitor, Requests};
+use super::sockets::AdvertSocket;
+
+/// How often the same complaint is logged.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Interface name and address family: what shares a socket.
+pub(super) type SocketKey = (String, Family);
+
+/// The kernel, as the VRRP thread sees it.
+#[derive(Debug)]
+pub(super) struct Kernel {
+    pub(super) requests: Requests,
+    pub(super) monitor: Monitor,
+    pub(super) links: Links,
+    pub(super) vips: Vips,
+    pub(super) sockets: BTreeMap<SocketKey, AdvertSocket>,
+    announcer: Announcer,
+    complaints: BTreeMap<String, Instant>,
+}
+
+impl Kernel {
+    /// Opens the netlink and packet sockets and looks at the host's links and addresses.
+    pub(super) fn open() -> Result<Self, Error> {
+        let refused = |what: &str| {
+            let what = what.to_owned();
+            move |source| Error::System { what, source }
+        };
+        let announcer = Announcer::open()
+            .map_err(refused("cannot open a packet socket; the director needs CAP_NET_RAW"))?;
+        // Subscribed before the dump, so that nothing that happens in between is missed.
+        let monitor = Monitor::open().map_err(refused("cannot watch links and addresses"))?;
+        let mut requests = Requests::open().map_err(refused("cannot open a netlink socket"))?;
+        let links = requests.dump().map_err(refused("cannot read links and addresses"))?;
+        Ok(Self {
+            requests,
+            monitor,
+            links: Links::from_dump(links),
+            vips: Vips::default(),
+            sockets: BTreeMap::new(),
+            announcer,
+            complaints: BTreeMap::new(),
+        })
+    }
+
+    /// Takes in what the kernel told about links and addresses.
+    pub(super) fn update_links(&mut self) {
+        match self.monitor.drain() {
+            Ok(events) => events.into_iter().for_each(|event| self.links.apply(event)),
+            Err(error) => {
+                tracing::info!(%error, "the kernel dropped news of links and addresses; reading all of them again");
+                match self.requests.dump() {
+                    Ok(events) => self.links = Links::from_dump(events),
+                    Err(error) => tracing::error!(%error, "cannot read links and addresses"),
+                }
+            }
+        }
+        let links = &self.links;
+        self.announcer.retain(|index| links.name(index) != "?");
+    }
+
+    /// Opens the sockets that `instances` need and that are missing or belong to an interface that is no more,
+    /// and closes those that nobody needs. Returns false if one could not be opened: worth another try.
+    pub(super) fn update_sockets<'a>(&mut self, instances: impl Iterator<Item = &'a Instance>) -> bool {
+        let mut complete = true;
+        let mut needed = BTreeSet::new();
+        for instance in instances {
+            for spot in Spot::on_interface(instance) {
+                if let Some(link) = self.links.by_name(&spot.interface) {
+                    // Only saves time later: announcing tries again.
+                    let _ = self.announcer.learn(link.index);
+                }
+            }
+            let name = instance.interface.as_str();
+            if let Some(link) = self.links.by_name(name) {
+                needed.insert((name.to_owned(), instance.family, link.index));
+            }
+        }
+        self.sockets
+            .retain(|(name, family), socket| needed.contains(&(name.clone(), *family, socket.index())));
+        for (name, family, index) in needed {
+            if let Some(socket) = self.sockets.get_mut(&(name.clone(), family)) {
+                socket.join();
+                continue;
+            }
+            match AdvertSocket::open(index, family) {
+                Ok(socket) => {
+                    tracing::debug!(interface = name, %family, index, "listening for adverts");
+                    self.sockets.insert((name, family), socket);
+                }
+                Err(error) => {
+                    complete = false;
+                    if self.may_complain(&format!("socket {name} {family}"), Instant::now()) {
+                        tracing::error!(
+                            interface = name, %family, %error,
+                            "cannot open a VRRP socket; the director needs CAP_NET_RAW"
+                        );
+                    }
+                }
+            }
+        }
+        complete
+    }
+
+    /// Where adverts of an instance come from; `None` while it cannot send or hear them.
+    pub(super) fn source(&self, instance: &Instance, vips: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+        let name = instance.interface.as_str();
+        let source = self.links.source(name, instance.family, instance.source, vips)?;
+        self.sockets.contains_key(&(name.to_owned(), instance.family)).then_some(source)
+    }
+
+    /// Carries out `outputs` in order.
+    pub(super) fn carry_out(&mut self, member: &mut Member, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Send { instance, destination, payload } => {
+                    self.send(member, instance, destination, &payload);
+                }
+                Output::Vips { instance, place } => self.place(member, instance, place),
+                Output::Announce { instance } => self.announce(member, instance),
+                Output::Transition { from, to, cause } => {
+                    member.since = SystemTime::now();
+                    tracing::info!(group = member.name(), %from, %to, %cause, "{from} -> {to}: {cause}");
+                }
+                Output::Event(event) => report(member, &event),
+                Output::Stopped => member.stopped = true,
+            }
+        }
+    }
+
+    fn send(&mut self, member: &mut Member, instance: usize, destination: IpAddr, payload: &[u8]) {
+        let config = &member.instances()[instance];
+        let interface = config.interface.to_string();
+        let socket = self.sockets.get(&(interface.clone(), config.family));
+        let sent = match (socket, member.source(instance)) {
+            (Some(socket), Some(source)) => socket.send(source, destination, payload),
+            _ => Err(io::ErrorKind::NetworkDown.into()),
+        };
+        if let Err(error) = sent {
+            member.counters[instance].send_errors += 1;
+            // Without carrier it is no wonder, and the machine is about to hear of it.
+            let expected = !self.links.is_running(&interface);
+            if !expected && self.may_complain(&format!("send {interface} {}", error.kind()), Instant::now()) {
+                tracing::warn!(group = member.name(), interface, %error, "cannot send an advert");
+            }
+        }
+    }
+
+    /// Makes the kernel agree with where the machine wants an instance's VIPs.
+    pub(super) fn place(&mut self, member: &mut Member, instance: usize, place: Place) {
+        let owner = member.owner(instance);
+        let config = &member.instances()[instance];
+        let failures = self.vips.place(&mut self.requests, &self.links, &owner, config, place);
+        member.counters[instance].address_errors += u64::try_from(failures.len()).unwrap_or(u64::MAX);
+        self.complain_of(&failures);
+        if place == Place::Interface {
+            for spot in Spot::on_interface(&member.instances()[instance]) {
+                let missing = self.links.by_name(&spot.interface).is_none();
+                if missing && self.may_complain(&format!("missing {}", spot.interface), Instant::now()) {
+                    let (interface, address) = (&spot.interface, spot.address);
+                    tracing::error!(group = member.name(), interface, %address, "{interface} is missing; {address} waits for it");
+                }
+            }
+        }
+    }
+
+    /// Announces an instance's VIPs on the interfaces they are on.
+    fn announce(&mut self, member: &mut Member, instance: usize) {
+        for spot in Spot::on_interface(&member.instances()[instance]).collect::<Vec<_>>() {
+            self.announce_spot(member, instance, &spot);
+        }
+    }
+
+    pub(super) fn announce_spot(&mut self, member: &mut Member, instance: usize, spot: &Spot) {
+        // Links other than Ethernet have no neighbours to tell.
+        let Some(mac) = self.links.mac(&spot.interface) else { return };
+        let Some(index) = self.links.by_name(&spot.interface).map(|link| link.index) else { return };
+        let router = spot.address.is_ipv6() && forwards_ipv6(&spot.interface);
+        if let Err(error) = self.announcer.announce(index, mac, spot.address, router) {
+            member.counters[instance].announce_errors += 1;
+            if self.may_complain(&format!("announce {}", spot.interface), Instant::now()) {
+                let (interface, address) = (&spot.interface, spot.address);
+                tracing::warn!(group = member.name(), interface, %address, %error, "cannot announce a VIP");
+            }
+        }
+    }
+
+    /// Puts right what something else did to VIPs.
+    pub(super) fn repair(&mut self, now: Instant) -> Repair {
+        let repair = self.vips.repair(&mut self.requests, &self.links, now);
+        self.complain_of(&repair.failures);
+        repair
+    }
+
+    pub(super) fn complain_of(&mut self, failures: &[Failure]) {
+        for Failure { change, refusal } in failures {
+            let what = if change.add { "add" } else { "remove" };
+            let interface = self.links.name(change.index).to_owned();
+            if self.may_complain(&format!("{what} {} {interface}", change.address), Instant::now()) {
+                tracing::error!(
+                    interface, address = %change.address, error = %refusal,
+                    "cannot {what} {}/{}; the director needs CAP_NET_ADMIN, and the address family enabled on {}",
+                    change.address, change.prefix, self.links.name(change.index)
+                );
+            }
+        }
+    }
+
+    fn may_complain(&mut self, about: &str, now: Instant) -> bool {
+        self.complaints.retain(|_, last| now.duration_since(*last) < COMPLAINT_INTERVAL);
+        if self.complaints.contains_key(about) {
+            return false;
+        }
+        self.complaints.insert(about.to_owned(), now);
+        true
+    }
+}
+
+fn report(member: &Member, event: &Event) {
+    match event {
+        Event::Stalled => tracing::error!(group = member.name(), "{event}"),
+        _ => tracing::warn!(group = member.name(), "{event}"),
+    }
+}
+
+/// Whether the host is an IPv6 router on the interface; its neighbour advertisements have to say so.
+fn forwards_ipv6(interface: &str) -> bool {
+    std::fs::read(format!("/proc/sys/net/ipv6/conf/{interface}/forwarding"))
+        .is_ok_and(|text| text.first() != Some(&b'0'))
+}

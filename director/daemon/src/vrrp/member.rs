@@ -1,0 +1,200 @@
+//! A failover group in the thread's care: the machine, and what the thread knows around it.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use fairway_config::{Instance, VrrpVersion};
+use fairway_vrrp::{Group, GroupConfig, VirtualRouter};
+
+use super::addresses::Owner;
+use crate::status::{GroupStatus, InstanceStatus, Statistics};
+
+macro_rules! io_counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What the thread counts for an instance, beside the machine's own counters.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub(super) struct IoCounters {
+            $($(#[$doc])* pub(super) $name: u64,)*
+        }
+
+        impl IoCounters {
+            fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+io_counters! {
+    /// Adverts the kernel did not take.
+    send_errors,
+    /// Neighbour announcements the kernel did not take.
+    announce_errors,
+    /// Address changes the kernel refused.
+    address_errors,
+    /// VIPs put back after something else had removed them.
+    vips_restored,
+    /// VIPs removed from where they do not belong.
+    vips_removed,
+    /// Dropped: the IP header makes no sense. Counted for the first instance on the socket.
+    bad_ip_header,
+    /// Times the loop was away longer than the master-down interval.
+    stalls,
+}
+
+/// A group and its surroundings.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) group: Group,
+    /// Time of the last transition.
+    pub(super) since: SystemTime,
+    /// The source address the machine was last told for each instance; the outer `None` is "never told".
+    pub(super) sources: Vec<Option<Option<IpAddr>>>,
+    /// The thread's counters for each instance.
+    pub(super) counters: Vec<IoCounters>,
+    /// The machine has stopped and holds nothing any more.
+    pub(super) stopped: bool,
+}
+
+impl Member {
+    pub(super) fn new(config: GroupConfig) -> Self {
+        let count = config.group.instances.len();
+        Self {
+            group: Group::new(config),
+            since: SystemTime::now(),
+            sources: vec![None; count],
+            counters: vec![IoCounters::default(); count],
+            stopped: false,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.group.name()
+    }
+
+    /// The instances as configured.
+    pub(super) fn instances(&self) -> &[Instance] {
+        &self.group.config().group.instances
+    }
+
+    /// The name of an instance together with that of the group.
+    pub(super) fn owner(&self, instance: usize) -> Owner {
+        (self.name().to_owned(), self.instances()[instance].name.clone())
+    }
+
+    /// The source address in force for an instance.
+    pub(super) fn source(&self, instance: usize) -> Option<IpAddr> {
+        self.sources.get(instance).copied().flatten().flatten()
+    }
+
+    /// Keeps counters and sources of the instances that go on, after the configuration changed from `before`.
+    pub(super) fn renumber(&mut self, before: &[Instance]) {
+        let now = self.instances();
+        let mut sources = vec![None; now.len()];
+        let mut counters = vec![IoCounters::default(); now.len()];
+        for (place, instance) in now.iter().enumerate() {
+            if let Some(old) = before.iter().position(|old| old.name == instance.name) {
+                counters[place] = self.counters[old];
+                if before[old].interface == instance.interface && before[old].family == instance.family {
+                    sources[place] = self.sources[old];
+                }
+            }
+        }
+        (self.sources, self.counters) = (sources, counters);
+    }
+
+    /// The shortest time after which another router takes over from us when it hears nothing.
+    pub(super) fn master_down(&self) -> Duration {
+        let interval =
+            |(router, instance): (&VirtualRouter, &Instance)| master_down(router, instance.version);
+        self.group.instances().iter().zip(self.instances()).map(interval).min().unwrap_or_default()
+    }
+
+    /// Whether the loop comes so late that others may have taken over in the meantime.
+    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+        let due = self.group.next_deadline();
+        due.is_some_and(|due| now.saturating_duration_since(due) > self.master_down())
+    }
+
+    /// What an operator sees.
+    pub(super) fn status(&self) -> GroupStatus {
+        let state = self.group.state().as_str();
+        let status = |(router, instance): (&VirtualRouter, &Instance)| {
+            let status = InstanceStatus {
+                state,
+                interface: instance.interface.to_string(),
+                family: match instance.family {
+                    fairway_config::Family::Ipv4 => "ipv4",
+                    fairway_config::Family::Ipv6 => "ipv6",
+                },
+                vrid: instance.vrid.get(),
+                version: match instance.version {
+                    VrrpVersion::V2 => 2,
+                    VrrpVersion::V3 => 3,
+                },
+                priority: router.priority(),
+                advert_interval_ms: millis(router.interval()),
+                master: router.master(),
+                virtual_ips: instance.virtual_ips.iter().map(|vip| vip.address).collect(),
+            };
+            (router.name().to_owned(), status)
+        };
+        GroupStatus {
+            state,
+            cause: self.group.cause().to_string(),
+            since: self.since,
+            forced: self.group.forced().as_str(),
+            instances: self.group.instances().iter().zip(self.instances()).map(status).collect(),
+        }
+    }
+
+    /// Whether `status` still tells what an operator sees. A configuration that changed is not looked at.
+    pub(super) fn is(&self, status: &GroupStatus) -> bool {
+        let same = |router: &VirtualRouter| {
+            status.instances.get(router.name()).is_some_and(|known| {
+                known.priority == router.priority()
+                    && known.advert_interval_ms == millis(router.interval())
+                    && known.master == router.master()
+            })
+        };
+        self.since == status.since
+            && self.group.state().as_str() == status.state
+            && self.group.forced().as_str() == status.forced
+            && self.group.cause().to_string() == status.cause
+            && self.group.instances().iter().all(same)
+    }
+
+    /// The counters of one instance, or the sums over all; `None` if there is no such instance.
+    pub(super) fn statistics(&self, instance: Option<&str>) -> Option<Statistics> {
+        let mut sums = Statistics::new();
+        let mut found = instance.is_none();
+        for (router, io) in self.group.instances().iter().zip(&self.counters) {
+            if instance.is_none_or(|name| name == router.name()) {
+                found = true;
+                for (name, value) in router.counters().iter().chain(io.iter()) {
+                    *sums.entry(name.to_owned()).or_default() += value;
+                }
+            }
+        }
+        found.then_some(sums)
+    }
+}
+
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The master-down interval (RFC 9568 section 6.1, RFC 3768 section 6.1).
+fn master_down(router: &VirtualRouter, version: VrrpVersion) -> Duration {
+    let steps = 256 - u32::from(router.priority());
+    let skew = match version {
+        VrrpVersion::V2 => Duration::from_secs(1),
+        VrrpVersion::V3 => router.interval(),
+    } * steps
+        / 256;
+    router.interval() * 3 + skew
+}
+
+#[cfg(test)]
+#[path = "tests/member.rs"]
+mod tests;

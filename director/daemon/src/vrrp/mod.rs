@@ -1,0 +1,152 @@
+//! The VRRP thread: sockets, addresses and links around the pure machines of `fairway-vrrp`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `thread` | the loop |
+//! | `commands` | what operators ask for, reload |
+//! | `kernel` | carries out what the machines ask for |
+//! | `member` | a machine and what the thread knows about it: sources, counters, status |
+//! | `sockets` | adverts in and out |
+//! | `addresses` | where VIPs are and belong; leftovers |
+//! | `links` | carrier and source addresses |
+//! | `announce` | gratuitous ARP, neighbour advertisements |
+//! | `netlink` | the wire form of links and addresses |
+//! | `secrets` | VRRPv2 passwords |
+//! | `realtime` | priority, locked memory |
+
+mod addresses;
+mod announce;
+mod commands;
+mod kernel;
+mod links;
+mod member;
+mod netlink;
+mod realtime;
+mod secrets;
+mod sockets;
+mod thread;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use fairway_config::FailoverGroup;
+use tokio::sync::{mpsc, watch};
+
+use crate::status::{VrrpCommand, VrrpStatus};
+
+/// Why the VRRP thread could not start, or why leftovers could not be removed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused something the thread cannot do without.
+    #[error("{what}: {source}")]
+    System {
+        /// What was being done, and what to do about it.
+        what: String,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+    /// Leftover addresses could not be removed.
+    #[error("cannot remove leftover addresses ({0}); the director needs CAP_NET_ADMIN")]
+    Release(String),
+    /// A VRRPv2 password cannot be used.
+    #[error("instance {instance}: password file {}: {problem}; write a password of 1 to 8 bytes on its first line, \
+             readable by the director", .file.display())]
+    Password {
+        /// The instance.
+        instance: String,
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// A sign of life of the VRRP loop: set each turn, at least every 500 ms, and read by the watchdog.
+#[derive(Debug, Clone)]
+pub struct Heartbeat {
+    base: Instant,
+    /// Milliseconds since `base` on the monotonic clock.
+    last: Arc<AtomicU64>,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self { base: Instant::now(), last: Arc::default() }
+    }
+}
+
+impl Heartbeat {
+    /// Records that the loop was alive at `now`.
+    fn beat(&self, now: Instant) {
+        let millis = now.saturating_duration_since(self.base).as_millis();
+        self.last.store(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long ago the loop was last known to be alive.
+    pub fn age(&self) -> Duration {
+        self.base.elapsed().saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed)))
+    }
+}
+
+/// Finds what keeps the groups of a configuration from being run, beyond what `Config::validate` knows: password
+/// files that cannot be used.
+///
+/// # Errors
+/// [`Error::Password`] for the first of them.
+pub fn verify(groups: &[FailoverGroup]) -> Result<(), Error> {
+    secrets::load(groups.to_vec()).map(drop)
+}
+
+/// Starts the VRRP thread. It ends after [`VrrpCommand::Stop`] has been carried out, or, keeping the VIPs where
+/// they are, when the sending side of `commands` is gone.
+///
+/// # Errors
+/// [`Error`] when a password file cannot be used or the kernel refuses a socket or a thread. Missing interfaces
+/// and addresses are no errors: the thread waits for them.
+pub fn spawn(
+    groups: Vec<FailoverGroup>,
+    commands: mpsc::UnboundedReceiver<VrrpCommand>,
+    status: watch::Sender<VrrpStatus>,
+    heartbeat: Heartbeat,
+) -> Result<JoinHandle<()>, Error> {
+    let (news, inbox) = std::sync::mpsc::channel();
+    let thread = thread::Thread::new(secrets::load(groups)?, commands, news, heartbeat)?;
+    // The value of a watch channel is behind a lock. This thread waits for its readers, so that VRRP never does;
+    // it ends with the VRRP thread.
+    start("vrrp-status", move || inbox.into_iter().for_each(|news| drop(status.send_replace(news))))?;
+    start("vrrp", move || {
+        realtime::acquire();
+        thread.run();
+    })
+}
+
+fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let what = || format!("cannot start the {name} thread");
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    builder.spawn(run).map_err(|source| Error::System { what: what(), source })
+}
+
+/// Removes what a dead director left behind: every address that carries our tag, and the VIPs of `groups` on
+/// their interfaces and on `lo`. Returns how many addresses were removed.
+///
+/// # Errors
+/// [`Error::System`] when links and addresses cannot be read, [`Error::Release`] with everything that could not
+/// be removed; the rest is.
+pub fn release(groups: &[FailoverGroup]) -> Result<usize, Error> {
+    let refused = |source| Error::System { what: "cannot read links and addresses".to_owned(), source };
+    let mut requests = netlink::Requests::open().map_err(refused)?;
+    let links = links::Links::from_dump(requests.dump().map_err(refused)?);
+    let leftovers = addresses::leftovers(&links, groups, true);
+    let count = leftovers.len();
+    let failures = addresses::apply(&mut requests, leftovers);
+    if failures.is_empty() {
+        return Ok(count);
+    }
+    let text = |failure: &addresses::Failure| {
+        format!("{} on {}: {}", failure.change.address, links.name(failure.change.index), failure.refusal)
+    };
+    Err(Error::Release(failures.iter().map(text).collect::<Vec<_>>().join("; ")))
+}

@@ -1,0 +1,221 @@
+//! The sockets adverts go through: one for each interface and address family, shared by all virtual routers
+//! there. A socket belongs to an interface index: an interface that is created anew needs a new socket.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use std::num::NonZeroU32;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use fairway_config::Family;
+use fairway_vrrp::group_address;
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, recv, recvmsg, sendmsg,
+    setsockopt, sockopt,
+};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+
+/// IP protocol number of VRRP.
+const VRRP: u8 = 112;
+/// Class selector 6, "internetwork control" (RFC 791), as other VRRP routers set it.
+const INTERNETWORK_CONTROL: u32 = 0xc0;
+/// Room for the packets that queue up while the loop is held up; beyond it the kernel drops the newest.
+const RECEIVE_BUFFER: usize = 512 * 1024;
+
+/// What a datagram's IP header said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    /// TTL or hop limit.
+    pub(super) ttl: u8,
+}
+
+/// A received datagram.
+#[derive(Debug)]
+pub(super) enum Datagram<'a> {
+    /// A whole one.
+    Whole(Header, &'a [u8]),
+    /// One whose IP header makes no sense or that came cut off.
+    Malformed,
+}
+
+/// A raw socket of protocol 112 on one interface.
+#[derive(Debug)]
+pub(super) struct AdvertSocket {
+    socket: Socket,
+    family: Family,
+    index: u32,
+    joined: bool,
+}
+
+impl AdvertSocket {
+    /// Opens the socket on the interface `index` and joins the VRRP multicast group there.
+    pub(super) fn open(index: u32, family: Family) -> io::Result<Self> {
+        let domain = match family {
+            Family::Ipv4 => Domain::IPV4,
+            Family::Ipv6 => Domain::IPV6,
+        };
+        let device = NonZeroU32::new(index);
+        let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(VRRP))))?;
+        socket.set_nonblocking(true)?;
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        match family {
+            Family::Ipv4 => {
+                socket.bind_device_by_index_v4(device)?;
+                socket.set_multicast_all_v4(false)?;
+                socket.set_multicast_loop_v4(false)?;
+                socket.set_multicast_ttl_v4(255)?;
+                socket.set_ttl_v4(255)?;
+                socket.set_tos_v4(INTERNETWORK_CONTROL)?;
+            }
+            Family::Ipv6 => {
+                socket.bind_device_by_index_v6(device)?;
+                socket.set_multicast_all_v6(false)?;
+                socket.set_multicast_loop_v6(false)?;
+                socket.set_multicast_hops_v6(255)?;
+                socket.set_unicast_hops_v6(255)?;
+                socket.set_multicast_if_v6(index)?;
+                socket.set_tclass_v6(INTERNETWORK_CONTROL)?;
+                setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
+                setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+            }
+        }
+        let mut socket = Self { socket, family, index, joined: false };
+        socket.join();
+        Ok(socket)
+    }
+
+    /// Index of the interface it is bound to.
+    pub(super) fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Joins the VRRP multicast group, unless that is done. It fails while the interface has the address family
+    /// switched off, so it is tried again whenever the interface changes. The kernel keeps a membership while
+    /// the link is down.
+    pub(super) fn join(&mut self) {
+        if self.joined {
+            return;
+        }
+        let joined = match group_address(self.family) {
+            IpAddr::V4(group) => {
+                self.socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(self.index))
+            }
+            IpAddr::V6(group) => self.socket.join_multicast_v6(&group, self.index),
+        };
+        match joined {
+            Ok(()) => self.joined = true,
+            Err(error) => tracing::warn!(
+                index = self.index, family = %self.family, %error,
+                "cannot join the VRRP multicast group yet; is the address family enabled on the interface?"
+            ),
+        }
+    }
+
+    /// Sends one datagram from `source`; the kernel writes the IP header. Never blocks.
+    pub(super) fn send(&self, source: IpAddr, destination: IpAddr, payload: &[u8]) -> io::Result<()> {
+        let (fd, data) = (self.socket.as_raw_fd(), [IoSlice::new(payload)]);
+        let flags = MsgFlags::MSG_DONTWAIT;
+        match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let info = libc::in_pktinfo {
+                    ipi_ifindex: libc::c_int::try_from(self.index).map_err(io::Error::other)?,
+                    ipi_spec_dst: libc::in_addr { s_addr: u32::from(source).to_be() },
+                    ipi_addr: libc::in_addr { s_addr: 0 },
+                };
+                let to = SockaddrIn::from(SocketAddrV4::new(destination, 0));
+                sendmsg(fd, &data, &[ControlMessage::Ipv4PacketInfo(&info)], flags, Some(&to))?;
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let info = libc::in6_pktinfo {
+                    ipi6_addr: libc::in6_addr { s6_addr: source.octets() },
+                    ipi6_ifindex: self.index,
+                };
+                let to = SockaddrIn6::from(SocketAddrV6::new(destination, 0, 0, self.index));
+                sendmsg(fd, &data, &[ControlMessage::Ipv6PacketInfo(&info)], flags, Some(&to))?;
+            }
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        }
+        Ok(())
+    }
+
+    /// Takes one datagram from the queue; `None` when it is empty.
+    pub(super) fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<Datagram<'a>>> {
+        let received = match self.family {
+            Family::Ipv4 => self.receive_v4(buffer),
+            Family::Ipv6 => self.receive_v6(buffer),
+        };
+        match received {
+            Ok(datagram) => Ok(Some(datagram)),
+            Err(Errno::EAGAIN) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn receive_v4<'a>(&self, buffer: &'a mut [u8]) -> nix::Result<Datagram<'a>> {
+        // With MSG_TRUNC the length is that of the datagram, even if it did not fit.
+        let length = recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC)?;
+        Ok(match buffer.get(..length).and_then(split_v4) {
+            Some((header, payload)) => Datagram::Whole(header, payload),
+            None => Datagram::Malformed,
+        })
+    }
+
+    fn receive_v6<'a>(&self, buffer: &'a mut [u8]) -> nix::Result<Datagram<'a>> {
+        let mut control = cmsg_space!(libc::in6_pktinfo, libc::c_int);
+        let (mut source, mut destination, mut ttl) = (None, None, None);
+        let (length, cut) = {
+            let mut data = [IoSliceMut::new(buffer)];
+            let flags = MsgFlags::MSG_DONTWAIT;
+            let fd = self.socket.as_raw_fd();
+            let message = recvmsg::<SockaddrIn6>(fd, &mut data, Some(&mut control), flags)?;
+            if let Some(address) = &message.address {
+                source = Some(address.ip());
+            }
+            for item in message.cmsgs()? {
+                match item {
+                    ControlMessageOwned::Ipv6PacketInfo(info) => {
+                        destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr));
+                    }
+                    ControlMessageOwned::Ipv6HopLimit(limit) => ttl = u8::try_from(limit).ok(),
+                    _ => {}
+                }
+            }
+            (message.bytes, message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC))
+        };
+        Ok(match (source, destination, ttl) {
+            (Some(source), Some(destination), Some(ttl)) if !cut => Datagram::Whole(
+                Header { source: source.into(), destination: destination.into(), ttl },
+                &buffer[..length],
+            ),
+            _ => Datagram::Malformed,
+        })
+    }
+}
+
+impl AsFd for AdvertSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Takes the IPv4 header (RFC 791 section 3.1) off a datagram of protocol 112.
+fn split_v4(datagram: &[u8]) -> Option<(Header, &[u8])> {
+    let fixed = datagram.first_chunk::<20>()?;
+    let header_length = usize::from(fixed[0] & 0x0f) * 4;
+    let total_length = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
+    if fixed[0] >> 4 != 4 || header_length < fixed.len() || fixed[9] != VRRP {
+        return None;
+    }
+    // What is beyond the total length is padding of the link layer.
+    let payload = datagram.get(header_length..total_length)?;
+    let address = |at: usize| Some(Ipv4Addr::from(*datagram.get(at..)?.first_chunk::<4>()?));
+    Some((Header { source: address(12)?.into(), destination: address(16)?.into(), ttl: fixed[8] }, payload))
+}
+
+#[cfg(test)]
+#[path = "tests/sockets.rs"]
+mod tests;

@@ -1,0 +1,395 @@
+//! The loop. One turn: wait for the earliest of a packet, news of a link, a command or a deadline; take in
+//! links, then packets, then judge timers, then commands. It is a plain `ppoll` loop: the wait ends with the
+//! precision of the kernel's high-resolution timers, and nothing else runs on this thread.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::task::Wake;
+use std::time::{Duration, Instant};
+
+use fairway_vrrp::{GroupConfig, Input, Place, Received, State, vrid_of};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::time::TimeSpec;
+use tokio::sync::mpsc;
+
+use super::addresses::{self, Owner};
+use super::kernel::{Kernel, SocketKey};
+use super::member::Member;
+use super::sockets::{Datagram, Header};
+use super::{Error, Heartbeat};
+use crate::status::{Reply, VrrpCommand, VrrpStatus};
+
+/// The longest wait: the heartbeat promises 500 ms.
+const LONGEST_WAIT: Duration = Duration::from_millis(400);
+/// Datagrams taken from one socket in one turn: more than its queue holds, so that a stall is caught up in one
+/// turn, but not so many that a flood holds up the timers.
+const DATAGRAMS_PER_TURN: usize = 1024;
+/// Larger than any IP datagram.
+const DATAGRAM: usize = 65_536;
+
+/// The state of the thread.
+#[derive(Debug)]
+pub(super) struct Thread {
+    pub(super) kernel: Kernel,
+    /// The configured groups by name.
+    pub(super) members: BTreeMap<String, Member>,
+    /// Groups that are no longer configured and still hand over.
+    pub(super) leaving: Vec<Member>,
+    pub(super) commands: mpsc::UnboundedReceiver<VrrpCommand>,
+    /// Readable when a command has come.
+    pub(super) wake: Arc<CommandWake>,
+    status: Sender<VrrpStatus>,
+    /// What was published last.
+    published: VrrpStatus,
+    /// The configuration changed, so the status has to be published whether or not it looks the same.
+    pub(super) reconfigured: bool,
+    heartbeat: Heartbeat,
+    /// Set once the director stops: who waits for the end of it.
+    pub(super) stopping: Option<Reply<()>>,
+    /// Nobody can send commands any more.
+    pub(super) abandoned: bool,
+    /// When addresses and sockets are looked at again although nothing happened.
+    retry_at: Option<Instant>,
+}
+
+/// Wakes the loop out of its wait.
+#[derive(Debug)]
+pub(super) struct CommandWake(pub(super) EventFd);
+
+impl Wake for CommandWake {
+    fn wake(self: Arc<Self>) {
+        // It can only fail when the counter is full, and then the loop is being woken already.
+        let _ = self.0.write(1);
+    }
+}
+
+impl Thread {
+    /// Opens everything, without touching an address yet.
+    pub(super) fn new(
+        groups: Vec<GroupConfig>,
+        commands: mpsc::UnboundedReceiver<VrrpCommand>,
+        status: Sender<VrrpStatus>,
+        heartbeat: Heartbeat,
+    ) -> Result<Self, Error> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let wake = EventFd::from_flags(flags).map_err(|error| Error::System {
+            what: "cannot make an eventfd".to_owned(),
+            source: error.into(),
+        })?;
+        let member = |config: GroupConfig| (config.group.name.clone(), Member::new(config));
+        Ok(Self {
+            kernel: Kernel::open()?,
+            members: groups.into_iter().map(member).collect(),
+            leaving: Vec::new(),
+            commands,
+            wake: Arc::new(CommandWake(wake)),
+            status,
+            published: VrrpStatus::new(),
+            reconfigured: false,
+            heartbeat,
+            stopping: None,
+            abandoned: false,
+            retry_at: None,
+        })
+    }
+
+    /// Runs until stopped.
+    pub(super) fn run(mut self) {
+        self.start();
+        let mut buffer = vec![0; DATAGRAM];
+        while !self.is_over() {
+            let (links, readable) = self.wait();
+            let now = Instant::now();
+            self.heartbeat.beat(now);
+            // Judged before packets are fed: they move the deadlines.
+            let stalled: BTreeSet<String> = self
+                .all()
+                .filter(|member| member.is_stalled(now))
+                .map(|member| member.name().to_owned())
+                .collect();
+            if links || self.retry_at.is_some_and(|at| at <= now) {
+                self.take_in_links(now);
+            }
+            for key in readable {
+                self.take_in_packets(&key, &mut buffer);
+            }
+            self.take_in_time(&stalled);
+            self.take_in_commands();
+            self.publish();
+        }
+        self.publish();
+        if let Some(reply) = self.stopping.take() {
+            let _ = reply.send(Ok(())); // who asked may be gone
+        }
+        tracing::info!("VRRP thread ended");
+    }
+
+    fn is_over(&self) -> bool {
+        let stopped = self.stopping.is_some() && self.all().all(|member| member.stopped);
+        stopped || (self.abandoned && self.stopping.is_none())
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Member> {
+        self.members.values().chain(&self.leaving)
+    }
+
+    fn start(&mut self) {
+        let configured: Vec<_> = self.all().map(|member| member.group.config().group.clone()).collect();
+        let leftovers = addresses::leftovers(&self.kernel.links, &configured, false);
+        if !leftovers.is_empty() {
+            tracing::info!(
+                count = leftovers.len(),
+                "removing addresses a predecessor left that are not configured"
+            );
+            let failures = addresses::apply(&mut self.kernel.requests, leftovers);
+            self.kernel.complain_of(&failures);
+        }
+        let names: Vec<String> = self.members.keys().cloned().collect();
+        self.update_sockets();
+        for name in names {
+            self.start_member(&name);
+        }
+        self.tell_sources();
+        self.take_in_commands();
+        self.publish();
+    }
+
+    /// Starts a machine, adopting VIPs that are still in place.
+    pub(super) fn start_member(&mut self, name: &str) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        let mut holding = false;
+        for (place, instance) in member.instances().iter().enumerate() {
+            holding |= self.kernel.vips.adopt(&self.kernel.links, &member.owner(place), instance);
+        }
+        if holding {
+            tracing::info!(group = name, "still holding VIPs");
+        } else {
+            // A predecessor that was killed while it stopped may have left some parked.
+            for instance in 0..member.instances().len() {
+                self.kernel.place(member, instance, Place::Nowhere);
+            }
+        }
+        let outputs = member.group.handle(Instant::now(), Input::Start { holding });
+        self.kernel.carry_out(member, outputs);
+    }
+
+    /// Waits; tells whether there is news of links, and which sockets have datagrams.
+    fn wait(&self) -> (bool, Vec<SocketKey>) {
+        let now = Instant::now();
+        let deadlines = self.all().filter_map(|member| member.group.next_deadline());
+        let wait = deadlines
+            .chain(self.retry_at)
+            .map(|deadline| deadline.saturating_duration_since(now))
+            .fold(LONGEST_WAIT, Duration::min);
+        let mut fds = vec![
+            PollFd::new(self.wake.0.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.kernel.monitor.as_fd(), PollFlags::POLLIN),
+        ];
+        fds.extend(self.kernel.sockets.values().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
+        match ppoll(&mut fds, Some(TimeSpec::from_duration(wait)), None) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot wait for packets");
+                std::thread::sleep(Duration::from_millis(1)); // not a busy loop
+            }
+        }
+        let ready = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
+        let readable = self.kernel.sockets.keys().zip(&fds[2..]).filter(|(_, fd)| ready(fd));
+        (ready(&fds[1]), readable.map(|(key, _)| key.clone()).collect())
+    }
+
+    fn take_in_links(&mut self, now: Instant) {
+        self.retry_at = None;
+        self.kernel.update_links();
+        if !self.update_sockets() {
+            self.retry_at = Some(now + addresses::RETRY);
+        }
+        self.tell_sources();
+        self.repair(now);
+    }
+
+    /// Puts lost VIPs back, and takes away those that are where they do not belong.
+    fn repair(&mut self, now: Instant) {
+        if !self.kernel.vips.disturbed(&self.kernel.links) {
+            return;
+        }
+        let repair = self.kernel.repair(now);
+        if repair.postponed {
+            self.retry_at = Some(now + addresses::RETRY);
+        }
+        for (owner, spot) in repair.restored {
+            tracing::warn!(
+                group = owner.0, instance = owner.1, interface = spot.interface, address = %spot.address,
+                "{} was missing on {}; put it back", spot.address, spot.interface
+            );
+            self.with_owner(&owner, |kernel, member, instance| {
+                member.counters[instance].vips_restored += 1;
+                if member.group.state() == State::Master {
+                    kernel.announce_spot(member, instance, &spot);
+                }
+            });
+        }
+        for (owner, spot) in repair.removed {
+            tracing::warn!(
+                group = owner.0, instance = owner.1, interface = spot.interface, address = %spot.address,
+                "{} was on {}, where this router does not hold it; removed it",
+                spot.address, spot.interface
+            );
+            self.with_owner(&owner, |_, member, instance| member.counters[instance].vips_removed += 1);
+        }
+    }
+
+    fn with_owner(&mut self, owner: &Owner, act: impl FnOnce(&mut Kernel, &mut Member, usize)) {
+        let mut all = self.members.values_mut().chain(&mut self.leaving);
+        if let Some(member) = all.find(|member| member.name() == owner.0)
+            && let Some(instance) = member.instances().iter().position(|instance| instance.name == owner.1)
+        {
+            act(&mut self.kernel, member, instance);
+        }
+    }
+
+    pub(super) fn update_sockets(&mut self) -> bool {
+        let instances = self.members.values().chain(&self.leaving).flat_map(Member::instances);
+        self.kernel.update_sockets(instances)
+    }
+
+    /// Tells each machine where its adverts come from, if that has changed.
+    pub(super) fn tell_sources(&mut self) {
+        let vips: BTreeSet<IpAddr> = self
+            .all()
+            .flat_map(Member::instances)
+            .flat_map(|instance| instance.virtual_ips.iter().map(|vip| vip.address))
+            .collect();
+        for member in self.members.values_mut().chain(&mut self.leaving) {
+            for instance in 0..member.instances().len() {
+                let config = &member.instances()[instance];
+                let source = self.kernel.source(config, &vips);
+                if member.sources[instance] == Some(source) {
+                    continue;
+                }
+                match source {
+                    Some(source) => tracing::info!(
+                        group = member.name(), instance = config.name, interface = %config.interface, %source,
+                        "{} is ready, adverts come from {source}", config.interface
+                    ),
+                    None => tracing::warn!(
+                        group = member.name(), instance = config.name, interface = %config.interface,
+                        "{} is missing, down, without carrier, or without a usable {} address; waiting for it",
+                        config.interface, config.family
+                    ),
+                }
+                member.sources[instance] = Some(source);
+                let outputs = member.group.handle(Instant::now(), Input::Link { instance, source });
+                self.kernel.carry_out(member, outputs);
+            }
+        }
+    }
+
+    fn take_in_packets(&mut self, key: &SocketKey, buffer: &mut [u8]) {
+        for _ in 0..DATAGRAMS_PER_TURN {
+            let Some(socket) = self.kernel.sockets.get(key) else { return };
+            match socket.receive(buffer) {
+                Ok(Some(Datagram::Whole(header, payload))) => self.hand_over(key, header, payload),
+                Ok(Some(Datagram::Malformed)) => {
+                    if let Some((member, instance)) = find(&mut self.members, &mut self.leaving, key, None) {
+                        member.counters[instance].bad_ip_header += 1;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::debug!(interface = key.0, %error, "cannot receive");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Gives a packet to the instance it is for; one that is for nobody to the first on the socket, which
+    /// counts and names it.
+    fn hand_over(&mut self, key: &SocketKey, header: Header, payload: &[u8]) {
+        let vrid = vrid_of(payload);
+        if let Some((member, instance)) = find(&mut self.members, &mut self.leaving, key, vrid) {
+            let Header { source, destination, ttl } = header;
+            let packet = Received { source, destination, ttl, payload };
+            let outputs = member.group.handle(Instant::now(), Input::Packet { instance, packet });
+            self.kernel.carry_out(member, outputs);
+        }
+    }
+
+    fn take_in_time(&mut self, stalled: &BTreeSet<String>) {
+        for member in self.members.values_mut().chain(&mut self.leaving) {
+            let now = Instant::now();
+            let input = if stalled.contains(member.name()) {
+                member.counters.iter_mut().for_each(|counters| counters.stalls += 1);
+                Input::Stalled
+            } else if member.group.next_deadline().is_some_and(|deadline| deadline <= now) {
+                Input::Timer
+            } else {
+                continue;
+            };
+            let outputs = member.group.handle(now, input);
+            self.kernel.carry_out(member, outputs);
+        }
+        if self.leaving.iter().any(|member| member.stopped) {
+            self.drop_departed();
+        }
+    }
+
+    /// Drops groups that are no longer configured and hold nothing any more, and what is left of the VIPs of
+    /// instances that are gone.
+    pub(super) fn drop_departed(&mut self) {
+        self.leaving.retain(|member| !member.stopped);
+        let owners = self.all().flat_map(|member| (0..member.instances().len()).map(|i| member.owner(i)));
+        let owners: BTreeSet<Owner> = owners.collect();
+        let gone: Vec<Owner> =
+            self.kernel.vips.owners().filter(|owner| !owners.contains(owner)).cloned().collect();
+        for owner in gone {
+            let failures = self.kernel.vips.forget(&mut self.kernel.requests, &self.kernel.links, &owner);
+            self.kernel.complain_of(&failures);
+        }
+    }
+
+    /// Passes the status on, if it changed.
+    fn publish(&mut self) {
+        let same = self.members.len() == self.published.len()
+            && self
+                .members
+                .iter()
+                .all(|(name, member)| self.published.get(name).is_some_and(|s| member.is(s)));
+        if !same || std::mem::take(&mut self.reconfigured) {
+            self.published =
+                self.members.iter().map(|(name, member)| (name.clone(), member.status())).collect();
+            let _ = self.status.send(self.published.clone()); // fails only while the process ends
+        }
+    }
+}
+
+/// The instance on a socket that runs virtual router `vrid`, or else the first one there.
+fn find<'a>(
+    members: &'a mut BTreeMap<String, Member>,
+    leaving: &'a mut [Member],
+    key: &SocketKey,
+    vrid: Option<u8>,
+) -> Option<(&'a mut Member, usize)> {
+    let mut first = None;
+    for member in members.values_mut().chain(leaving) {
+        let on_socket = |instance: &&fairway_config::Instance| {
+            instance.interface.as_str() == key.0 && instance.family == key.1
+        };
+        let matching = |instance: &fairway_config::Instance| Some(instance.vrid.get()) == vrid;
+        let instances = member.instances();
+        let here = instances.iter().position(|instance| on_socket(&instance) && matching(instance));
+        let any = instances.iter().position(|instance| on_socket(&instance));
+        match (here, any) {
+            (Some(instance), _) => return Some((member, instance)),
+            (None, Some(instance)) if first.is_none() => first = Some((member, instance)),
+            _ => {}
+        }
+    }
+    first
+}
