@@ -1,0 +1,298 @@
+//! What the director shows on D-Bus, and the stable keys of `fairwayctl status --json`.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, anyhow};
+use serde::Serialize;
+use zbus::fdo::ManagedObjects;
+use zbus::{OwnedObjectPath, OwnedVariant};
+
+use crate::statistics::Key;
+
+/// Interface of the root object.
+pub const MANAGER: &str = "org.fairway.Director1.Manager";
+/// Interface of a failover group.
+pub const GROUP: &str = "org.fairway.Director1.Group";
+/// Interface of a VRRP instance.
+pub const INSTANCE: &str = "org.fairway.Director1.Instance";
+/// Interface of a virtual service.
+pub const SERVICE: &str = "org.fairway.Director1.VirtualService";
+/// Interface of a real server.
+pub const SERVER: &str = "org.fairway.Director1.RealServer";
+
+/// Properties of one interface of one object.
+pub type Properties = HashMap<String, OwnedVariant>;
+
+/// The director as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Director {
+    /// Version of the daemon.
+    pub version: String,
+    /// Name of the host in the topology.
+    pub host: String,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Configurations applied since the start.
+    pub generation: u64,
+    /// The file they came from.
+    pub config_file: String,
+    /// Why the last reload failed; empty when it did not.
+    pub last_reload_error: String,
+    /// Failover groups, by name.
+    pub groups: Vec<Group>,
+    /// Virtual services, by name.
+    pub services: Vec<Service>,
+}
+
+/// A failover group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// `init`, `backup`, `master` or `fault`.
+    pub state: String,
+    /// Microseconds since the epoch.
+    pub since_usec: u64,
+    /// Why the last transition happened.
+    pub cause: String,
+    /// `auto`, `master` or `backup`.
+    pub forced: String,
+    /// Its VRRP instances, by name.
+    pub instances: Vec<Instance>,
+    /// The object.
+    #[serde(skip)]
+    pub path: String,
+}
+
+/// A VRRP instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Instance {
+    /// Its name.
+    pub name: String,
+    /// `init`, `backup`, `master` or `fault`.
+    pub state: String,
+    /// Interface name.
+    pub interface: String,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// VRRP version.
+    pub version: u8,
+    /// Own priority.
+    pub priority: u8,
+    /// Advert interval in force.
+    pub advert_interval_usec: u64,
+    /// The master heard last, or this director; empty while none is known.
+    pub master_address: String,
+    /// The virtual IPs.
+    pub virtual_addresses: Vec<String>,
+    /// The object.
+    #[serde(skip)]
+    pub path: String,
+}
+
+/// A virtual service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// The VIP.
+    pub address: String,
+    /// The port.
+    pub port: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+    /// Scheduler name.
+    pub scheduler: String,
+    /// Empty while the service is programmed.
+    pub kernel_error: String,
+    /// Its real servers, by name.
+    pub servers: Vec<Server>,
+    /// The object.
+    #[serde(skip)]
+    pub path: String,
+}
+
+/// A real server of a virtual service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Server {
+    /// Its name.
+    pub name: String,
+    /// The RIP.
+    pub address: String,
+    /// Its port.
+    pub port: u16,
+    /// `direct` or `nat`.
+    pub forward: String,
+    /// Weight as configured.
+    pub weight: u32,
+    /// Weight in the kernel; absent while it is not in the table.
+    pub effective_weight: Option<u32>,
+    /// `unknown`, `up` or `down`.
+    pub health: String,
+    /// What the last probe saw.
+    pub detail: String,
+    /// Drained by an operator.
+    pub drained: bool,
+    /// The object.
+    #[serde(skip)]
+    pub path: String,
+}
+
+impl Director {
+    /// Reads the properties of the root object and of all objects below it.
+    ///
+    /// # Errors
+    /// A property is missing or of another type: another version of the director.
+    pub fn new(manager: Properties, mut objects: ManagedObjects) -> anyhow::Result<Self> {
+        let mut manager = Object { path: "the root object".to_owned(), properties: manager };
+        let (mut groups, mut instances) = (take(&mut objects, GROUP), take(&mut objects, INSTANCE));
+        let (mut services, mut servers) = (take(&mut objects, SERVICE), take(&mut objects, SERVER));
+        let groups = groups.drain().map(|(_, mut o)| Group::new(&mut o, &mut instances));
+        let services = services.drain().map(|(_, mut o)| Service::new(&mut o, &mut servers));
+        Ok(Self {
+            version: manager.get("Version")?,
+            host: manager.get("Host")?,
+            cluster: manager.get("Cluster")?,
+            generation: manager.get("Generation")?,
+            config_file: manager.get("ConfigFile")?,
+            last_reload_error: manager.get("LastReloadError")?,
+            groups: sorted(groups, |g| &g.name)?,
+            services: sorted(services, |s| &s.name)?,
+        })
+    }
+}
+
+impl Group {
+    fn new(object: &mut Object, instances: &mut Objects) -> anyhow::Result<Self> {
+        let own = object.children("Instances", instances)?;
+        Ok(Self {
+            name: object.get("Name")?,
+            state: object.get("State")?,
+            since_usec: object.get("Since")?,
+            cause: object.get("Cause")?,
+            forced: object.get("Forced")?,
+            instances: sorted(own.into_iter().map(Instance::new), |i| &i.name)?,
+            path: object.path.clone(),
+        })
+    }
+}
+
+impl Instance {
+    fn new(mut object: Object) -> anyhow::Result<Self> {
+        Ok(Self {
+            name: object.get("Name")?,
+            state: object.get("State")?,
+            interface: object.get("Interface")?,
+            family: object.get("Family")?,
+            vrid: object.get("Vrid")?,
+            version: object.get("Version")?,
+            priority: object.get("Priority")?,
+            advert_interval_usec: object.get("AdvertInterval")?,
+            master_address: object.get("MasterAddress")?,
+            virtual_addresses: object.get("VirtualAddresses")?,
+            path: object.path,
+        })
+    }
+}
+
+impl Service {
+    fn new(object: &mut Object, servers: &mut Objects) -> anyhow::Result<Self> {
+        let own = object.children("RealServers", servers)?;
+        Ok(Self {
+            name: object.get("Name")?,
+            address: object.get("Address")?,
+            port: object.get("Port")?,
+            protocol: object.get("Protocol")?,
+            scheduler: object.get("Scheduler")?,
+            kernel_error: object.get("KernelError")?,
+            servers: sorted(own.into_iter().map(Server::new), |s| &s.name)?,
+            path: object.path.clone(),
+        })
+    }
+}
+
+impl Server {
+    fn new(mut object: Object) -> anyhow::Result<Self> {
+        let in_table: bool = object.get("InTable")?;
+        let effective_weight: u32 = object.get("EffectiveWeight")?;
+        Ok(Self {
+            name: object.get("Name")?,
+            address: object.get("Address")?,
+            port: object.get("Port")?,
+            forward: object.get("Forward")?,
+            weight: object.get("Weight")?,
+            effective_weight: in_table.then_some(effective_weight),
+            health: object.get("Health")?,
+            detail: object.get("Detail")?,
+            drained: object.get("Drained")?,
+            path: object.path,
+        })
+    }
+}
+
+type Objects = HashMap<String, Object>;
+
+/// One interface of one object.
+struct Object {
+    path: String,
+    properties: Properties,
+}
+
+impl Object {
+    fn get<T>(&mut self, name: &str) -> anyhow::Result<T>
+    where
+        T: TryFrom<OwnedVariant>,
+        T::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let other = || format!("the director is of another version than fairwayctl: {name} of {}", self.path);
+        let value = self.properties.remove(name).ok_or_else(|| anyhow!("no such property"));
+        value.and_then(|value| T::try_from(value).map_err(anyhow::Error::from)).with_context(other)
+    }
+
+    /// The objects that the property `name` lists, without those a reload has just removed.
+    fn children(&mut self, name: &str, objects: &mut Objects) -> anyhow::Result<Vec<Object>> {
+        let paths: Vec<OwnedObjectPath> = self.get(name)?;
+        Ok(paths.iter().filter_map(|path| objects.remove(path.as_str())).collect())
+    }
+}
+
+fn take(objects: &mut ManagedObjects, interface: &str) -> Objects {
+    let mut found = Objects::new();
+    for (path, interfaces) in objects {
+        if let Some(properties) = interfaces.remove(interface) {
+            found.insert(path.to_string(), Object { path: path.to_string(), properties });
+        }
+    }
+    found
+}
+
+fn sorted<T>(
+    items: impl Iterator<Item = anyhow::Result<T>>,
+    name: impl Fn(&T) -> &String,
+) -> anyhow::Result<Vec<T>> {
+    let mut items: Vec<T> = items.collect::<Result<_, _>>()?;
+    items.sort_by(|a, b| name(a).cmp(name(b)));
+    Ok(items)
+}
+
+/// Every object that has counters: what it is, its interface, its path.
+pub fn countable(director: &Director) -> Vec<(Key, &'static str, String)> {
+    let mut all = Vec::new();
+    for group in &director.groups {
+        all.push((Key::Group(group.name.clone()), GROUP, group.path.clone()));
+        for instance in &group.instances {
+            let key = Key::Instance(group.name.clone(), instance.name.clone());
+            all.push((key, INSTANCE, instance.path.clone()));
+        }
+    }
+    for service in &director.services {
+        all.push((Key::Service(service.name.clone()), SERVICE, service.path.clone()));
+        for server in &service.servers {
+            let key = Key::Server(service.name.clone(), server.name.clone());
+            all.push((key, SERVER, server.path.clone()));
+        }
+    }
+    all
+}

@@ -1,0 +1,193 @@
+//! `fairwayctl status` for people.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::model::{Director, Group, Server, Service};
+
+/// The whole status; `now` dates the transitions.
+pub fn status(director: &Director, now: SystemTime) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{} in cluster {}: fairway-director {}, generation {} of {}",
+        director.host, director.cluster, director.version, director.generation, director.config_file
+    );
+    if !director.last_reload_error.is_empty() {
+        let _ = writeln!(out, "the last reload failed, generation {} stays in force:", director.generation);
+        for line in director.last_reload_error.lines() {
+            let _ = writeln!(out, "  {line}");
+        }
+    }
+    if !director.groups.is_empty() {
+        out.push('\n');
+        out.push_str(&groups(&director.groups, now));
+        out.push('\n');
+        out.push_str(&instances(&director.groups));
+    }
+    if !director.services.is_empty() {
+        out.push('\n');
+        out.push_str(&services(&director.services));
+        out.push('\n');
+        out.push_str(&servers(&director.services));
+    }
+    out
+}
+
+fn groups(groups: &[Group], now: SystemTime) -> String {
+    let mut table = Table::new(&["GROUP", "STATE", "SINCE", "FORCED", "MASTER", "CAUSE"]);
+    for group in groups {
+        let since = UNIX_EPOCH + Duration::from_micros(group.since_usec);
+        let masters: BTreeSet<_> =
+            group.instances.iter().map(|i| i.master_address.as_str()).filter(|a| !a.is_empty()).collect();
+        table.row(vec![
+            group.name.clone(),
+            group.state.clone(),
+            age(now.duration_since(since).unwrap_or_default()),
+            if group.forced == "auto" { String::new() } else { group.forced.clone() },
+            masters.into_iter().collect::<Vec<_>>().join(", "),
+            group.cause.clone(),
+        ]);
+    }
+    table.render()
+}
+
+fn instances(groups: &[Group]) -> String {
+    let mut table = Table::new(&[
+        "GROUP",
+        "INSTANCE",
+        "STATE",
+        "INTERFACE",
+        "VRRP",
+        "VRID",
+        "PRIORITY",
+        "INTERVAL",
+        "ADDRESSES",
+    ]);
+    for group in groups {
+        for instance in &group.instances {
+            table.row(vec![
+                group.name.clone(),
+                instance.name.clone(),
+                instance.state.clone(),
+                instance.interface.clone(),
+                format!("v{} {}", instance.version, instance.family),
+                instance.vrid.to_string(),
+                instance.priority.to_string(),
+                interval(instance.advert_interval_usec),
+                instance.virtual_addresses.join(", "),
+            ]);
+        }
+    }
+    table.render()
+}
+
+fn services(services: &[Service]) -> String {
+    let mut table = Table::new(&["SERVICE", "ADDRESS", "SCHEDULER", "SERVERS UP", "KERNEL"]);
+    for service in services {
+        let up = service.servers.iter().filter(|s| s.health == "up").count();
+        let kernel = &service.kernel_error;
+        table.row(vec![
+            service.name.clone(),
+            format!("{} {}", service.protocol, endpoint(&service.address, service.port)),
+            service.scheduler.clone(),
+            format!("{up} of {}", service.servers.len()),
+            if kernel.is_empty() { "programmed".to_owned() } else { format!("error: {kernel}") },
+        ]);
+    }
+    table.render()
+}
+
+fn servers(services: &[Service]) -> String {
+    let mut table =
+        Table::new(&["SERVICE", "SERVER", "ADDRESS", "FORWARD", "WEIGHT", "IN TABLE", "HEALTH", "DETAIL"]);
+    for service in services {
+        for server in &service.servers {
+            table.row(vec![
+                service.name.clone(),
+                server.name.clone(),
+                endpoint(&server.address, server.port),
+                server.forward.clone(),
+                server.weight.to_string(),
+                in_table(server),
+                server.health.clone(),
+                server.detail.clone(),
+            ]);
+        }
+    }
+    table.render()
+}
+
+/// The weight in the kernel, and who made it differ from the configured one.
+fn in_table(server: &Server) -> String {
+    let weight = server.effective_weight.map_or_else(|| "no".to_owned(), |weight| weight.to_string());
+    if server.drained { format!("{weight} (drained)") } else { weight }
+}
+
+fn endpoint(address: &str, port: u16) -> String {
+    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+}
+
+fn interval(microseconds: u64) -> String {
+    match microseconds {
+        0 => String::new(),
+        whole if whole % 1_000_000 == 0 => format!("{}s", whole / 1_000_000),
+        part => format!("{}ms", part / 1000),
+    }
+}
+
+/// The two largest units of a length of time.
+fn age(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
+    let first = units.iter().position(|(length, _)| seconds >= *length).unwrap_or(units.len() - 1);
+    let mut rest = seconds;
+    let mut parts = Vec::new();
+    for (length, unit) in &units[first..units.len().min(first + 2)] {
+        parts.push(format!("{}{unit}", rest / length));
+        rest %= length;
+    }
+    parts.join(" ")
+}
+
+/// Left-aligned columns, two spaces apart.
+#[derive(Debug)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with its head.
+    pub fn new(head: &[&str]) -> Self {
+        Self { rows: vec![head.iter().map(|&cell| cell.to_owned()).collect()] }
+    }
+
+    /// Adds a row. An empty cell shows as `-`, and a cell keeps to one line.
+    pub fn row(&mut self, cells: Vec<String>) {
+        let clean = |cell: String| match cell.split_whitespace().collect::<Vec<_>>().join(" ") {
+            cell if cell.is_empty() => "-".to_owned(),
+            cell => cell,
+        };
+        self.rows.push(cells.into_iter().map(clean).collect());
+    }
+
+    /// The text; lines have no blanks at their ends.
+    pub fn render(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let width = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+        };
+        let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
+        let mut out = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                let _ = write!(line, "{cell:width$}  ");
+            }
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+        out
+    }
+}

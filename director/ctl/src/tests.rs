@@ -1,0 +1,195 @@
+//! What people and scripts read, from what the director shows on D-Bus.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, UNIX_EPOCH};
+
+use clap::CommandFactory as _;
+use zbus::fdo::ManagedObjects;
+use zbus::names::OwnedInterfaceName;
+use zbus::{ObjectPath, OwnedObjectPath, OwnedVariant, Variant};
+
+use super::*;
+use crate::model::Director;
+use crate::statistics::{Key, Statistics};
+
+fn properties<const N: usize>(list: [(&str, Variant<'_>); N]) -> HashMap<String, OwnedVariant> {
+    list.into_iter().map(|(name, value)| (name.to_owned(), OwnedVariant::try_from(value).unwrap())).collect()
+}
+
+fn paths(list: &[&str]) -> Variant<'static> {
+    Variant::from(list.iter().map(|p| ObjectPath::try_from((*p).to_owned()).unwrap()).collect::<Vec<_>>())
+}
+
+fn manager() -> HashMap<String, OwnedVariant> {
+    properties([
+        ("Version", "0.1.0".into()),
+        ("Host", "lb1".into()),
+        ("Cluster", "shop".into()),
+        ("Generation", 3u64.into()),
+        ("ConfigFile", "/etc/fairway/director.toml".into()),
+        ("LastReloadError", "/etc/fairway/director.toml:7: service.web.listen.port: 0 is no port".into()),
+    ])
+}
+
+fn objects() -> ManagedObjects {
+    let server = |name: &str, address: &str, weight: u32, in_table: bool, health: &str, drained: bool| {
+        properties([
+            ("Name", name.into()),
+            ("Address", address.into()),
+            ("Port", 80u16.into()),
+            ("Forward", "direct".into()),
+            ("Weight", 3u32.into()),
+            ("EffectiveWeight", weight.into()),
+            ("InTable", in_table.into()),
+            ("Health", health.into()),
+            ("Detail", if health == "up" { "200 OK" } else { "connection\nrefused" }.into()),
+            ("Drained", drained.into()),
+        ])
+    };
+    let all = [
+        (
+            "/g",
+            model::GROUP,
+            properties([
+                ("Name", "edge".into()),
+                ("State", "master".into()),
+                ("Since", 1_000_000_000_000u64.into()),
+                ("Cause", "no master was heard".into()),
+                ("Forced", "auto".into()),
+                ("Instances", paths(&["/g/i", "/g/just_removed"])),
+            ]),
+        ),
+        (
+            "/g/i",
+            model::INSTANCE,
+            properties([
+                ("Name", "edge-public".into()),
+                ("State", "master".into()),
+                ("Interface", "eth0".into()),
+                ("Family", "ipv4".into()),
+                ("Vrid", 51u8.into()),
+                ("Version", 3u8.into()),
+                ("Priority", 200u8.into()),
+                ("AdvertInterval", 250_000u64.into()),
+                ("MasterAddress", "192.0.2.10".into()),
+                ("VirtualAddresses", vec!["192.0.2.1".to_owned(), "192.0.2.2".to_owned()].into()),
+            ]),
+        ),
+        (
+            "/s",
+            model::SERVICE,
+            properties([
+                ("Name", "web".into()),
+                ("Address", "2001:db8::1".into()),
+                ("Port", 80u16.into()),
+                ("Protocol", "tcp".into()),
+                ("Scheduler", "wlc".into()),
+                ("KernelError", "".into()),
+                ("RealServers", paths(&["/s/r2", "/s/r1", "/s/r3"])),
+            ]),
+        ),
+        ("/s/r1", model::SERVER, server("web1", "192.0.2.71", 3, true, "up", false)),
+        ("/s/r2", model::SERVER, server("web2", "192.0.2.72", 0, false, "down", false)),
+        ("/s/r3", model::SERVER, server("web3", "192.0.2.73", 0, true, "up", true)),
+    ];
+    all.into_iter()
+        .map(|(path, interface, properties)| {
+            let path = OwnedObjectPath::try_from(path).unwrap();
+            (path, HashMap::from([(OwnedInterfaceName::try_from(interface).unwrap(), properties)]))
+        })
+        .collect()
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn status_is_an_aligned_table() {
+    let director = Director::new(manager(), objects()).unwrap();
+    let now = UNIX_EPOCH + Duration::from_secs(1_000_000 + 3_723);
+    let expected = "\
+lb1 in cluster shop: fairway-director 0.1.0, generation 3 of /etc/fairway/director.toml
+the last reload failed, generation 3 stays in force:
+  /etc/fairway/director.toml:7: service.web.listen.port: 0 is no port
+
+GROUP  STATE   SINCE    FORCED  MASTER      CAUSE
+edge   master  1h 2min  -       192.0.2.10  no master was heard
+
+GROUP  INSTANCE     STATE   INTERFACE  VRRP     VRID  PRIORITY  INTERVAL  ADDRESSES
+edge   edge-public  master  eth0       v3 ipv4  51    200       250ms     192.0.2.1, 192.0.2.2
+
+SERVICE  ADDRESS               SCHEDULER  SERVERS UP  KERNEL
+web      tcp [2001:db8::1]:80  wlc        2 of 3      programmed
+
+SERVICE  SERVER  ADDRESS        FORWARD  WEIGHT  IN TABLE     HEALTH  DETAIL
+web      web1    192.0.2.71:80  direct   3       3            up      200 OK
+web      web2    192.0.2.72:80  direct   3       no           down    connection refused
+web      web3    192.0.2.73:80  direct   3       0 (drained)  up      200 OK
+";
+    assert_eq!(render::status(&director, now), expected);
+}
+
+#[test]
+fn json_has_stable_keys() {
+    let director = Director::new(manager(), objects()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&to_json(&director).unwrap()).unwrap();
+    assert_eq!(json["generation"], 3);
+    assert_eq!(
+        json["groups"],
+        serde_json::json!([{
+            "name": "edge", "state": "master", "since_usec": 1_000_000_000_000u64,
+            "cause": "no master was heard", "forced": "auto",
+            "instances": [{
+                "name": "edge-public", "state": "master", "interface": "eth0", "family": "ipv4", "vrid": 51,
+                "version": 3, "priority": 200, "advert_interval_usec": 250_000,
+                "master_address": "192.0.2.10", "virtual_addresses": ["192.0.2.1", "192.0.2.2"],
+            }],
+        }])
+    );
+    let servers = json["services"][0]["servers"].as_array().unwrap();
+    assert_eq!(servers[0]["effective_weight"], 3);
+    assert!(servers[1]["effective_weight"].is_null(), "not in the table");
+    assert_eq!(servers[2]["drained"], true);
+}
+
+#[test]
+fn a_director_of_another_version_is_named() {
+    let mut strange = manager();
+    strange.remove("Generation");
+    let error = Director::new(strange, objects()).unwrap_err();
+    assert!(format!("{error:#}").contains("another version"), "{error:#}");
+
+    let mut strange = manager();
+    strange.insert("Generation".into(), OwnedVariant::try_from(Variant::from("three")).unwrap());
+    let error = Director::new(strange, objects()).unwrap_err();
+    assert!(format!("{error:#}").contains("Generation of the root object"), "{error:#}");
+}
+
+#[test]
+fn statistics_show_vrrp_by_counter_and_ipvs_by_object() {
+    let counters = |pairs: &[(&str, u64)]| -> BTreeMap<String, u64> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+    };
+    let statistics = Statistics::new(
+        [
+            (Key::Group("edge".into()), counters(&[("transitions", 2)])),
+            (Key::Instance("edge".into(), "edge-public".into()), counters(&[("sent", 10), ("heard", 3)])),
+            (Key::Server("web".into(), "web".into()), counters(&[("connections", 4)])),
+            (Key::Service("web".into()), counters(&[("connections", 5), ("bytes_in", 600)])),
+        ]
+        .into_iter(),
+    );
+    let expected = "\
+COUNTER      edge  edge-public
+heard        -     3
+sent         -     10
+transitions  2     -
+
+SERVICE  SERVER  bytes_in  connections
+web      (all)   600       5
+web      web     -         4
+";
+    assert_eq!(statistics.render(), expected);
+}
