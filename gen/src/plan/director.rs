@@ -1,0 +1,33 @@
+//! The director's own configuration.
+
+use std::collections::BTreeMap;
+
+use fairway_config::{Config, Ipvs, SCHEMA_VERSION};
+
+use super::Roles;
+use crate::topology::{Host, Topology};
+
+/// Everything the director of a host needs to know, and nothing of other hosts' business.
+pub(super) fn config(topology: &Topology, (name, host): (&str, &Host), roles: &Roles<'_>) -> Config {
+    let mut checks = BTreeMap::new();
+    for (service, _) in &roles.directs {
+        for check in &service.checks {
+            checks.entry(check.clone()).or_insert_with(|| topology.checks[check].clone());
+        }
+    }
+    Config {
+        version: SCHEMA_VERSION,
+        cluster: topology.cluster.clone(),
+        host: name.to_owned(),
+        ipvs: Ipvs::default(),
+        checks,
+        failover: roles
+            .groups
+            .iter()
+            .filter_map(|(group_name, group)| {
+                Some(group.for_director(group_name, host, group.priority(name)?))
+            })
+            .collect(),
+        services: roles.directs.iter().map(|(service, listen)| service.for_director(listen)).collect(),
+    }
+}

@@ -1,0 +1,160 @@
+//! What the packet filter of a director lets in and translates: exactly what its groups and services use.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use fairway_config::{Family, Protocol};
+use ipnet::IpNet;
+
+use super::Roles;
+use crate::topology::{FirewallPolicy, Host, Topology};
+
+/// Rules of a host. Hosts that are not directors have none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Firewall {
+    /// Whether anything is filtered here.
+    pub active: bool,
+    /// Whether everything else is dropped.
+    pub drop: bool,
+    /// Ports let in besides, when everything else is dropped.
+    pub allow: BTreeSet<(Protocol, u16)>,
+    /// Who may send VRRP, on each interface that has an instance.
+    pub vrrp: Vec<VrrpPeers>,
+    /// Virtual services: address, protocol, port (0 is every port).
+    pub services: BTreeSet<(IpAddr, Protocol, u16)>,
+    /// NAT servers' sockets, whose replies are forwarded.
+    pub replies: BTreeSet<(IpAddr, Protocol, u16)>,
+    /// Networks of NAT servers, whose own traffic goes out through the director.
+    pub outbound: Vec<Outbound>,
+}
+
+/// VRRP on one interface and family.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct VrrpPeers {
+    /// The interface.
+    pub interface: String,
+    /// Whether it is IPv6.
+    pub ipv6: bool,
+    /// The peers' addresses; empty with `any` unset means there is no peer.
+    pub peers: Vec<IpAddr>,
+    /// Some peer's address is not known: anyone on the interface may be it.
+    pub any: bool,
+}
+
+/// What NAT servers of one subnet send out on their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outbound {
+    /// Their interface.
+    pub inside: String,
+    /// Their subnet.
+    pub subnet: IpNet,
+    /// Where their packets leave, and what becomes of their source address.
+    pub outside: Vec<(String, Translation)>,
+}
+
+/// What becomes of a source address on the way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Translation {
+    /// It stays (`snat = false`).
+    None,
+    /// It becomes this address.
+    To(IpAddr),
+    /// It becomes an address of the kernel's choice: the director's own is not known.
+    Masquerade,
+}
+
+/// The rules of a host.
+pub(super) fn firewall(topology: &Topology, (name, host): (&str, &Host), roles: &Roles<'_>) -> Firewall {
+    if !roles.is_director() {
+        return Firewall::default();
+    }
+    Firewall {
+        active: true,
+        drop: topology.firewall == FirewallPolicy::Drop,
+        allow: topology.allow.iter().map(|a| (a.protocol, a.port)).collect(),
+        vrrp: vrrp(topology, (name, host), roles),
+        services: roles.directs.iter().map(|(s, l)| (l.address, s.protocol, l.port)).collect(),
+        replies: roles
+            .nat_servers()
+            .map(|(service, listen, server, at)| (at.address, service.protocol, server.port_for(listen)))
+            .collect(),
+        outbound: outbound(topology, host, roles),
+    }
+}
+
+/// Whether the rules make netfilter track connections.
+pub(super) fn tracks_connections(topology: &Topology, host: &Host, roles: &Roles<'_>) -> bool {
+    topology.firewall == FirewallPolicy::Drop || {
+        let ways = outbound(topology, host, roles);
+        ways.iter().flat_map(|o| &o.outside).any(|(_, translation)| *translation != Translation::None)
+    }
+}
+
+fn vrrp(topology: &Topology, (name, host): (&str, &Host), roles: &Roles<'_>) -> Vec<VrrpPeers> {
+    let mut found: BTreeMap<(&str, Family), (BTreeSet<IpAddr>, bool)> = BTreeMap::new();
+    for (_, group) in &roles.groups {
+        for instance in &group.instances {
+            let Some(interface) = host.interface_in(&instance.network) else { continue };
+            let (peers, any) = found.entry((interface.name.as_str(), instance.family)).or_default();
+            for (director, _) in group.directors.iter().filter(|(director, _)| director != name) {
+                let peer = topology.hosts[director].interface_in(&instance.network);
+                // IPv6 adverts come from link-local addresses, which no topology knows: the template lets
+                // those in and nothing else.
+                match (instance.family, peer.and_then(|i| i.address(Family::Ipv4))) {
+                    (Family::Ipv4, Some(_)) => {
+                        let own = peer.into_iter().flat_map(|i| i.addresses.iter().map(IpNet::addr));
+                        peers.extend(own.filter(IpAddr::is_ipv4));
+                    }
+                    _ => *any = true,
+                }
+            }
+        }
+    }
+    found
+        .into_iter()
+        .map(|((interface, family), (peers, any))| VrrpPeers {
+            interface: interface.to_owned(),
+            ipv6: family == Family::Ipv6,
+            peers: if any { Vec::new() } else { peers.into_iter().collect() },
+            any,
+        })
+        .collect()
+}
+
+fn outbound(topology: &Topology, host: &Host, roles: &Roles<'_>) -> Vec<Outbound> {
+    let mut inside: BTreeSet<(&str, Family)> = BTreeSet::new();
+    for (_, _, _, at) in roles.nat_servers() {
+        inside.extend(at.network.as_deref().map(|n| (n, Family::of(at.address))));
+    }
+    let mut found = Vec::new();
+    for (network, family) in &inside {
+        let Some(interface) = host.interface_in(network) else { continue };
+        // Between two networks of servers packets need no translation: both come back this way.
+        let snat = topology.networks[*network].snat;
+        let outside: Vec<(String, Translation)> = host
+            .interfaces
+            .iter()
+            .filter(|i| i.network != *network && !inside.contains(&(i.network.as_str(), *family)))
+            // Without an address of the family nothing leaves there; unmanaged addresses may not be known.
+            .filter(|i| i.address(*family).is_some() || !i.manage)
+            .map(|i| {
+                let translation = match i.address(*family) {
+                    _ if !snat => Translation::None,
+                    Some(own) => Translation::To(own),
+                    None => Translation::Masquerade,
+                };
+                (i.name.to_string(), translation)
+            })
+            .collect();
+        if outside.is_empty() {
+            continue;
+        }
+        let subnets = topology.networks[*network].subnets.iter().filter(|s| Family::of(s.addr()) == *family);
+        found.extend(subnets.map(|subnet| Outbound {
+            inside: interface.name.to_string(),
+            subnet: *subnet,
+            outside: outside.clone(),
+        }));
+    }
+    found
+}

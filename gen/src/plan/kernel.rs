@@ -1,0 +1,105 @@
+//! Kernel settings and modules.
+
+use std::collections::BTreeSet;
+
+use fairway_config::{Family, Forward};
+
+use super::Roles;
+use crate::topology::{Host, Topology};
+
+/// One sysctl and why it is set.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Setting {
+    /// The reason, as a sentence.
+    pub reason: &'static str,
+    /// The keys, as sysctl.d(5) writes them, and their value.
+    pub values: Vec<(String, u8)>,
+}
+
+/// A setting of one interface; slashes keep the dots of VLAN interface names apart.
+fn of_interface(family: &str, interface: &str, key: &str) -> String {
+    if interface.contains('.') {
+        format!("net/{family}/conf/{interface}/{key}")
+    } else {
+        format!("net.{family}.conf.{interface}.{key}")
+    }
+}
+
+/// The sysctls of a host.
+pub(super) fn settings(host: &Host, roles: &Roles<'_>) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    let mut set = |reason, values: Vec<(String, u8)>| settings.push(Setting { reason, values });
+    let key = |key: &str, value| (key.to_owned(), value);
+    let serves_direct =
+        roles.serves.iter().any(|(s, l, _)| s.forward == Forward::Direct && l.address.is_ipv4());
+    if roles.is_director() {
+        set(
+            "Answer ARP only for addresses of the interface asked: a stopping director parks its VIPs on lo.",
+            vec![key("net.ipv4.conf.all.arp_ignore", 1)],
+        );
+        let nat4 = roles.forwards(Forward::Nat, Family::Ipv4);
+        let nat6 = roles.forwards(Forward::Nat, Family::Ipv6);
+        if nat4 || nat6 {
+            let mut values = vec![key("net.ipv4.ip_forward", nat4.into())];
+            if nat6 || roles.uses(Family::Ipv6) {
+                values.push(key("net.ipv6.conf.all.forwarding", nat6.into()));
+            }
+            set("NAT: the servers' replies are forwarded.", values);
+        } else {
+            let mut values = vec![key("net.ipv4.ip_forward", 0)];
+            if roles.uses(Family::Ipv6) {
+                values.push(key("net.ipv6.conf.all.forwarding", 0));
+            }
+            set(
+                "Direct routing needs no forwarding, and forwarding would hide a service that is not there.",
+                values,
+            );
+        }
+        let mut redirects = vec![key("net.ipv4.conf.all.send_redirects", 0)];
+        redirects.extend(
+            host.interfaces.iter().map(|i| (of_interface("ipv4", i.name.as_str(), "send_redirects"), 0)),
+        );
+        set("Never tell anyone a way around the director.", redirects);
+        set(
+            "Connections leave a server that was taken out, and new ones may reuse a port at once.",
+            vec![
+                key("net.ipv4.vs.expire_nodest_conn", 1),
+                key("net.ipv4.vs.expire_quiescent_template", 1),
+                key("net.ipv4.vs.conn_reuse_mode", 1),
+            ],
+        );
+        set(
+            "IPVS keeps its own connections; netfilter does not track them too.",
+            vec![key("net.ipv4.vs.conntrack", 0)],
+        );
+    } else if serves_direct {
+        set(
+            "The VIPs are here too: leave answering ARP for them to the director.",
+            vec![key("net.ipv4.conf.all.arp_ignore", 1)],
+        );
+    }
+    if serves_direct {
+        set(
+            "Never name a VIP as the sender of an ARP request.",
+            vec![key("net.ipv4.conf.all.arp_announce", 2)],
+        );
+    }
+    settings
+}
+
+/// The modules of a host.
+pub(super) fn modules(topology: &Topology, host: &Host, roles: &Roles<'_>, dummy: bool) -> Vec<String> {
+    let mut modules = Vec::new();
+    if roles.is_director() {
+        modules.push("ip_vs".to_owned());
+        let schedulers: BTreeSet<_> = roles.directs.iter().map(|(s, _)| s.scheduler.name()).collect();
+        modules.extend(schedulers.into_iter().map(|s| format!("ip_vs_{s}")));
+        if super::firewall::tracks_connections(topology, host, roles) {
+            modules.push("nf_conntrack".to_owned());
+        }
+    }
+    if dummy {
+        modules.push("dummy".to_owned());
+    }
+    modules
+}

@@ -1,0 +1,141 @@
+//! Everything derived for each host: what it is follows from the groups and services that name it.
+
+mod director;
+mod firewall;
+mod kernel;
+mod links;
+
+use std::collections::HashMap;
+
+use fairway_config::{Config, Family, Forward};
+
+use crate::topology::{Group, Host, Listen, Server, ServerAddress, Service, Topology};
+
+pub use firewall::{Firewall, Outbound, Translation, VrrpPeers};
+pub use kernel::Setting;
+pub use links::Link;
+
+/// What one host is to become.
+#[derive(Debug)]
+pub struct HostPlan {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Name of the host.
+    pub host: String,
+    /// Kernel settings.
+    pub sysctl: Vec<Setting>,
+    /// Kernel modules.
+    pub modules: Vec<String>,
+    /// Managed interfaces.
+    pub links: Vec<Link>,
+    /// VIPs on the dummy interface of a direct-routing real server.
+    pub dummy: Vec<std::net::IpAddr>,
+    /// Whether networkd must keep addresses, routes and rules it did not make.
+    pub keep_foreign: bool,
+    /// Packet filter and address translation.
+    pub firewall: Firewall,
+    /// The director's configuration, on directors.
+    pub director: Option<Config>,
+}
+
+/// The roles of one host.
+#[derive(Debug, Default)]
+struct Roles<'t> {
+    /// Failover groups it is a director of.
+    groups: Vec<(&'t str, &'t Group)>,
+    /// Listens it directs.
+    directs: Vec<(&'t Service, &'t Listen)>,
+    /// Listens it is a real server of.
+    serves: Vec<(&'t Service, &'t Listen, &'t Server)>,
+}
+
+impl<'t> Roles<'t> {
+    fn is_director(&self) -> bool {
+        !self.groups.is_empty() || !self.directs.is_empty()
+    }
+
+    /// Whether it directs services of a forwarding kind and family.
+    fn forwards(&self, forward: Forward, family: Family) -> bool {
+        self.directs.iter().any(|(s, l)| s.forward == forward && Family::of(l.address) == family)
+    }
+
+    /// Whether it has anything to do with a family as a director.
+    fn uses(&self, family: Family) -> bool {
+        self.directs.iter().any(|(_, l)| Family::of(l.address) == family)
+            || self.groups.iter().any(|(_, g)| g.instances.iter().any(|i| i.family == family))
+    }
+
+    /// The servers of the NAT services it directs.
+    fn nat_servers(&self) -> impl Iterator<Item = (&'t Service, &'t Listen, &'t Server, &'t ServerAddress)> {
+        self.directs
+            .iter()
+            .filter(|(s, _)| s.forward == Forward::Nat)
+            .flat_map(|(s, l)| s.servers.iter().map(move |server| (*s, *l, server)))
+            .filter_map(|(s, l, server)| Some((s, l, server, server.address(Family::of(l.address))?)))
+    }
+}
+
+/// Plans for all hosts of a topology. Roles are gathered once, so that each plan costs what its files do.
+#[derive(Debug)]
+pub struct Plans<'t> {
+    topology: &'t Topology,
+    roles: HashMap<&'t str, Roles<'t>>,
+}
+
+impl<'t> Plans<'t> {
+    /// Gathers what every host does.
+    pub fn new(topology: &'t Topology) -> Self {
+        let mut roles: HashMap<&str, Roles<'_>> = HashMap::new();
+        for (name, group) in &topology.groups {
+            for (director, _) in &group.directors {
+                roles.entry(director).or_default().groups.push((name, group));
+            }
+        }
+        for service in topology.services.values() {
+            for listen in &service.listens {
+                for director in &listen.directors {
+                    roles.entry(director).or_default().directs.push((service, listen));
+                }
+                for server in service.servers.iter().filter(|s| s.managed) {
+                    roles.entry(&server.name).or_default().serves.push((service, listen, server));
+                }
+            }
+        }
+        Self { topology, roles }
+    }
+
+    /// Names of all hosts, in the order of the file.
+    pub fn hosts(&self) -> impl Iterator<Item = &'t str> {
+        self.topology.hosts.keys().map(String::as_str)
+    }
+
+    /// Whether a host is a director.
+    pub fn is_director(&self, host: &str) -> bool {
+        self.roles.get(host).is_some_and(Roles::is_director)
+    }
+
+    /// Whether a host is a real server.
+    pub fn is_real_server(&self, host: &str) -> bool {
+        self.roles.get(host).is_some_and(|r| !r.serves.is_empty())
+    }
+
+    /// The plan of one host; none if there is no such host.
+    pub fn host(&self, name: &str) -> Option<HostPlan> {
+        let topology = self.topology;
+        let host: &Host = topology.hosts.get(name)?;
+        let none = Roles::default();
+        let roles = self.roles.get(name).unwrap_or(&none);
+        let dummy = links::dummy(roles);
+        Some(HostPlan {
+            cluster: topology.cluster.clone(),
+            host: name.to_owned(),
+            sysctl: kernel::settings(host, roles),
+            modules: kernel::modules(topology, host, roles, !dummy.is_empty()),
+            links: links::links(topology, (name, host), roles),
+            dummy,
+            keep_foreign: roles.is_director(),
+            firewall: firewall::firewall(topology, (name, host), roles),
+            director: roles.is_director().then(|| director::config(topology, (name, host), roles)),
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! Failover groups as written.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use fairway_config::{Announce, Checksum, Period, Preempt, VrrpVersion};
+use serde_spanned::Spanned;
+
+use crate::reader::{Named, Value};
+use crate::report::{Problems, Rule};
+
+/// `[failover.X]`.
+#[derive(Debug, Default)]
+pub struct RawGroup {
+    /// `virtual-ips`.
+    pub virtual_ips: Vec<Spanned<String>>,
+    /// `directors`.
+    pub directors: RawDirectors,
+    /// `advert-interval`.
+    pub advert_interval: Option<Spanned<Period>>,
+    /// `version`.
+    pub version: Option<Spanned<VrrpVersion>>,
+    /// `checksum`.
+    pub checksum: Option<Spanned<Checksum>>,
+    /// `preempt`.
+    pub preempt: Option<Spanned<Preempt>>,
+    /// `auth`, by the file that holds the password.
+    pub password_file: Option<Spanned<PathBuf>>,
+    /// `vrid`.
+    pub vrid: Option<RawVrid>,
+    /// `announce`.
+    pub announce: Option<Spanned<Announce>>,
+}
+
+/// `directors`: in order of preference, or with priorities.
+#[derive(Debug)]
+pub enum RawDirectors {
+    /// `["lb1", "lb2"]`.
+    Preference(Vec<Spanned<String>>),
+    /// `{ lb1 = 200, lb2 = 100 }`.
+    Priorities(Named<Option<Spanned<i64>>>),
+}
+
+impl Default for RawDirectors {
+    fn default() -> Self {
+        Self::Preference(Vec::new())
+    }
+}
+
+/// `vrid`: one number, or one for each network.
+#[derive(Debug)]
+pub enum RawVrid {
+    /// `51`.
+    One(Spanned<i64>),
+    /// `{ public = 51, servers = 52 }`.
+    PerNetwork(Named<Option<Spanned<i64>>>),
+}
+
+const PERIOD: &str = "a length of time such as \"250ms\"";
+const DIRECTORS: &str =
+    "hosts in order of preference, [\"lb1\", \"lb2\"], or with priorities, { lb1 = 200, lb2 = 100 }";
+
+pub(super) fn read_group(problems: &mut Problems, value: Value<'_>, name: Range<usize>) -> Option<RawGroup> {
+    let mut table = value.table(problems, "a table with virtual-ips and directors")?.at(name);
+    let virtual_ips = table.required(problems, "virtual-ips", "virtual-ips = [\"...\"]");
+    let virtual_ips = virtual_ips.map(|v| read_names(problems, &v, "a list of names from [virtual-ips]"));
+    let directors = table.required(problems, "directors", "directors = [\"...\", \"...\"]");
+    let group = RawGroup {
+        virtual_ips: virtual_ips.unwrap_or_default(),
+        directors: directors.and_then(|v| read_directors(problems, &v)).unwrap_or_default(),
+        advert_interval: table.optional("advert-interval").and_then(|v| v.parsed(problems, PERIOD)),
+        version: table.optional("version").and_then(|v| read_version(problems, &v)),
+        checksum: table.optional("checksum").and_then(|v| {
+            let words = [("rfc9568", Checksum::Rfc9568), ("rfc5798", Checksum::Rfc5798)];
+            v.choice(problems, Rule::BadValue, &words)
+        }),
+        preempt: table.optional("preempt").and_then(|v| read_preempt(problems, &v)),
+        password_file: table.optional("auth").and_then(|v| read_auth(problems, &v)),
+        vrid: table.optional("vrid").and_then(|v| read_vrid(problems, &v)),
+        announce: table.optional("announce").and_then(|v| read_announce(problems, &v)),
+    };
+    table.finish(problems);
+    Some(group)
+}
+
+/// A list of names, none of them twice.
+pub(super) fn read_names(problems: &mut Problems, value: &Value<'_>, want: &str) -> Vec<Spanned<String>> {
+    let elements = value.list(problems, want).unwrap_or_default();
+    let mut names: Vec<Spanned<String>> = elements.iter().filter_map(|v| v.string(problems, want)).collect();
+    let mut seen = std::collections::HashMap::new();
+    names.retain(|name| match seen.insert(name.get_ref().clone(), name.span()) {
+        None => true,
+        Some(first) => {
+            problems
+                .add(
+                    Rule::Repeated,
+                    &value.key,
+                    name.span(),
+                    format!("\"{}\" is listed twice", name.get_ref()),
+                    "list it once",
+                )
+                .see(first, "here already");
+            false
+        }
+    });
+    names
+}
+
+fn read_directors(problems: &mut Problems, value: &Value<'_>) -> Option<RawDirectors> {
+    if value.is_list() {
+        return Some(RawDirectors::Preference(read_names(problems, value, DIRECTORS)));
+    }
+    let table = value.table(problems, DIRECTORS)?;
+    let named = table.named(problems, |problems, v, _| Some(v.integer(problems, i64::MIN..=i64::MAX)));
+    if named.is_empty() {
+        problems.add(
+            Rule::EmptyList,
+            &value.key,
+            value.span.clone(),
+            "the table is empty",
+            format!("write {DIRECTORS}"),
+        );
+    }
+    Some(RawDirectors::Priorities(named))
+}
+
+fn read_version(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<VrrpVersion>> {
+    let number = value.integer(problems, 0..=i64::MAX)?;
+    match VrrpVersion::try_from(*number.get_ref()) {
+        Ok(version) => Some(Spanned::new(number.span(), version)),
+        Err(error) => {
+            let text = error.to_string().replacen(": ", "; ", 1);
+            problems.add_text(Rule::BadValue, &value.key, value.span.clone(), &text);
+            None
+        }
+    }
+}
+
+fn read_preempt(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<Preempt>> {
+    if value.is_boolean() {
+        let preempt = if value.boolean(problems)?.into_inner() { Preempt::Always } else { Preempt::Never };
+        return Some(Spanned::new(value.span.clone(), preempt));
+    }
+    let mut table = value.table(problems, "true, false or { after = \"60s\" }")?;
+    let after = table
+        .required(problems, "after", "after = \"60s\"")
+        .and_then(|v| v.parsed(problems, "a length of time such as \"60s\""));
+    table.finish(problems);
+    after.map(|after| Spanned::new(after.span(), Preempt::After(after.into_inner())))
+}
+
+fn read_auth(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<PathBuf>> {
+    let want = "a table such as { pass = { key-file = \"/etc/fairway/edge.key\" } }";
+    let mut table = value.table(problems, want)?;
+    let pass = table.required(problems, "pass", "pass = { key-file = \"/etc/fairway/edge.key\" }");
+    table.finish(problems);
+    let mut table = pass?.table(problems, "a table such as { key-file = \"/etc/fairway/edge.key\" }")?;
+    let file = table.required(problems, "key-file", "key-file = \"/etc/fairway/edge.key\"");
+    table.finish(problems);
+    let file = file?.string(problems, "the path of a file")?;
+    if !file.get_ref().starts_with('/') {
+        problems.add(
+            Rule::KeyFile,
+            format!("{}.pass.key-file", value.key),
+            file.span(),
+            format!("\"{}\" is not an absolute path", file.get_ref()),
+            "write where the file is on the directors, such as \"/etc/fairway/edge.key\"",
+        );
+        return None;
+    }
+    Some(Spanned::new(file.span(), PathBuf::from(file.into_inner())))
+}
+
+fn read_vrid(problems: &mut Problems, value: &Value<'_>) -> Option<RawVrid> {
+    if value.is_integer() {
+        return value.integer(problems, 1..=255).map(RawVrid::One);
+    }
+    let table = value.table(problems, "a number such as 51, or one for each network, { public = 51 }")?;
+    Some(RawVrid::PerNetwork(table.named(problems, |problems, v, _| Some(v.integer(problems, 1..=255)))))
+}
+
+fn read_announce(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<Announce>> {
+    let mut table = value.table(problems, "a table such as { repeat = 5, refresh = \"30s\" }")?;
+    let mut announce = Announce::default();
+    if let Some(repeat) = table.optional("repeat").and_then(|v| v.integer(problems, 0..=255)) {
+        announce.repeat = u8::try_from(repeat.into_inner()).unwrap_or(u8::MAX);
+    }
+    let mut period =
+        |name| table.optional(name).and_then(|v| v.parsed(problems, PERIOD)).map(Spanned::into_inner);
+    announce.interval = period("interval").unwrap_or(announce.interval);
+    announce.delay = period("delay").unwrap_or(announce.delay);
+    announce.refresh = period("refresh").unwrap_or(announce.refresh);
+    table.finish(problems);
+    Some(Spanned::new(value.span.clone(), announce))
+}

@@ -1,0 +1,154 @@
+//! Values with a form of their own inside a string.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use fairway_config::{Family, InvalidValue, Protocol};
+
+/// An address, with a prefix length where one is written: `192.168.1.1` or `192.168.1.1/24`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressText {
+    /// The address.
+    pub address: IpAddr,
+    /// The prefix length.
+    pub prefix: Option<u8>,
+}
+
+impl FromStr for AddressText {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| {
+            InvalidValue(format!("\"{text}\" is not an IP address; write one such as 192.168.1.1 or fd00::1"))
+        })?;
+        if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+            return Err(InvalidValue(format!(
+                "{address} cannot be the address of a host; write a unicast address"
+            )));
+        }
+        let longest = Family::of(address).host_prefix();
+        let prefix = match prefix.map(str::parse::<u8>) {
+            None => None,
+            Some(Ok(prefix)) if (1..=longest).contains(&prefix) => Some(prefix),
+            Some(_) => {
+                return Err(InvalidValue(format!(
+                    "\"{text}\" has no proper prefix length; use a number from 1 to {longest} after the \"/\""
+                )));
+            }
+        };
+        Ok(Self { address, prefix })
+    }
+}
+
+/// What a service listens on: `shop:80`, `192.168.1.1:80` or `[fd00::1]:80`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenText {
+    /// The virtual IP.
+    pub target: ListenTarget,
+    /// The port, 0 for every port.
+    pub port: u16,
+}
+
+/// The virtual IP of a [`ListenText`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenTarget {
+    /// By its name under `[virtual-ips]`.
+    Name(String),
+    /// By its address.
+    Address(IpAddr),
+}
+
+impl FromStr for ListenText {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let bad = || {
+            InvalidValue(format!(
+                "\"{text}\" is not a virtual IP and a port; write \"NAME:80\", \"192.168.1.1:80\" or \"[fd00::1]:80\""
+            ))
+        };
+        let (target, port) = text.rsplit_once(':').ok_or_else(bad)?;
+        let bracketed = target.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+        let target = match bracketed {
+            Some(inside) => ListenTarget::Address(IpAddr::V6(inside.parse().map_err(|_| bad())?)),
+            None if target.is_empty() || target.contains([':', '[', ']']) => return Err(bad()),
+            None => match target.parse() {
+                Ok(address) => ListenTarget::Address(address),
+                Err(_) => ListenTarget::Name(target.to_owned()),
+            },
+        };
+        Ok(Self { target, port: port.parse().map_err(|_| bad())? })
+    }
+}
+
+/// A port the firewall lets in: `22/tcp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AllowText {
+    /// The port.
+    pub port: u16,
+    /// The transport.
+    pub protocol: Protocol,
+}
+
+impl FromStr for AllowText {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let parts = text.split_once('/').and_then(|(port, protocol)| {
+            let protocol = match protocol {
+                "tcp" => Protocol::Tcp,
+                "udp" => Protocol::Udp,
+                "sctp" => Protocol::Sctp,
+                _ => return None,
+            };
+            Some(Self { port: port.parse().ok().filter(|p| *p != 0)?, protocol })
+        });
+        parts.ok_or_else(|| InvalidValue(format!("\"{text}\" is not a port and protocol; write \"22/tcp\"")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listens_are_names_addresses_or_bracketed_addresses() {
+        let name = |n: &str| ListenTarget::Name(n.to_owned());
+        let address = |a: &str| ListenTarget::Address(a.parse().unwrap());
+        for (text, target, port) in [
+            ("shop:80", name("shop"), 80),
+            ("192.168.1.1:443", address("192.168.1.1"), 443),
+            ("[fd00::1]:53", address("fd00::1"), 53),
+            ("shop:0", name("shop"), 0),
+        ] {
+            assert_eq!(text.parse(), Ok(ListenText { target, port }), "{text}");
+        }
+        for text in
+            ["shop", "shop:", ":80", "shop:65536", "fd00::1:80", "[fd00::1]", "[10.0.0.1]:80", "shop:-1"]
+        {
+            assert!(text.parse::<ListenText>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_unicast_with_a_sane_prefix() {
+        let good: AddressText = "10.0.0.1/24".parse().unwrap();
+        assert_eq!((good.address.to_string().as_str(), good.prefix), ("10.0.0.1", Some(24)));
+        for text in [
+            "10.0.0.1/33",
+            "10.0.0.1/0",
+            "fd00::1/129",
+            "10.0.0",
+            "0.0.0.0",
+            "224.0.0.18",
+            "::1",
+            "10.0.0.1/",
+        ] {
+            assert!(text.parse::<AddressText>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! Virtual services: what they listen on, their directors, checks and settings.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+use std::ops::Range;
+
+use fairway_config::{Check, Config, Family, Forward, Protocol, SCHEMA_VERSION};
+use indexmap::IndexMap;
+use serde_spanned::Spanned;
+
+use super::super::raw::{ListenTarget, ListenText, RawCheckUse, RawService, RawTopology};
+use super::super::{Group, Listen, NatRoute, Service, VirtualIp};
+use super::hosts::Hosts;
+use super::networks::NetworkIndex;
+use super::{routes, servers, title, unknown};
+use crate::reader::Entry;
+use crate::report::{Problems, Rule};
+
+/// What services refer to.
+pub struct Parts<'a> {
+    pub raw: &'a RawTopology,
+    pub index: &'a NetworkIndex,
+    pub hosts: &'a Hosts,
+    pub virtual_ips: &'a IndexMap<String, VirtualIp>,
+    pub groups: &'a IndexMap<String, Group>,
+}
+
+/// What resolving services gives.
+#[derive(Default)]
+pub struct Resolved {
+    pub checks: BTreeMap<String, Check>,
+    pub services: IndexMap<String, Service>,
+    pub nat_routes: HashMap<(String, Family), NatRoute>,
+}
+
+/// What one service may not share with another.
+#[derive(Default)]
+struct Taken<'a> {
+    /// Address, port and protocol: the service and the place.
+    ports: HashMap<(IpAddr, u16, Protocol), (&'a str, Range<usize>)>,
+    /// Names in director.toml: the service.
+    names: HashMap<String, &'a str>,
+}
+
+/// Finds virtual IPs and the groups they are in.
+struct Lookup<'a> {
+    by_address: HashMap<IpAddr, &'a str>,
+    group_of: HashMap<&'a str, &'a str>,
+}
+
+pub fn resolve(parts: &Parts<'_>, problems: &mut Problems) -> Resolved {
+    let raw = parts.raw;
+    let lookup = Lookup {
+        by_address: parts.virtual_ips.iter().map(|(name, v)| (v.address, name.as_str())).collect(),
+        group_of: parts
+            .groups
+            .iter()
+            .flat_map(|(group, g)| g.virtual_ips.iter().map(|v| (v.as_str(), group.as_str())))
+            .collect(),
+    };
+    let mut resolved = Resolved::default();
+    for (name, entry) in &raw.checks {
+        if let Some(check) = &entry.value.check {
+            resolved.checks.insert(name.clone(), check.clone());
+        }
+    }
+    let mut taken = Taken::default();
+    let mut routes = routes::Routes::default();
+    for (name, entry) in &raw.services {
+        let listens = listens(problems, parts, &lookup, (name, entry), &mut taken);
+        let service = Service {
+            protocol: protocol(&entry.value),
+            scheduler: entry.value.scheduler.as_ref().map(|s| *s.get_ref()).unwrap_or_default(),
+            scheduler_flags: entry
+                .value
+                .scheduler_flags
+                .as_ref()
+                .map(|f| f.get_ref().clone())
+                .unwrap_or_default(),
+            forward: entry.value.forward.as_ref().map_or(Forward::Nat, |f| *f.get_ref()),
+            persistence: entry
+                .value
+                .persistence
+                .as_ref()
+                .and_then(|p| p.timeout.as_ref())
+                .map(|t| *t.get_ref()),
+            persistence_prefix: prefixes(problems, entry, &listens),
+            one_packet: entry.value.one_packet.as_ref().is_some_and(|o| *o.get_ref()),
+            checks: checks(problems, raw, (name, entry), &mut resolved.checks),
+            start: entry.value.start.as_ref().map(|s| *s.get_ref()).unwrap_or_default(),
+            servers: servers::resolve(problems, parts, entry, &listens, &mut routes),
+            listens,
+        };
+        schema_rules(problems, entry, &service);
+        probes_have_ports(problems, entry, &service, &resolved.checks);
+        resolved.services.insert(name.clone(), service);
+    }
+    unused(problems, raw, &lookup);
+    resolved.nat_routes = routes.into_routes();
+    resolved
+}
+
+fn protocol(raw: &RawService) -> Protocol {
+    raw.protocol.as_ref().map_or(Protocol::Tcp, |p| *p.get_ref())
+}
+
+fn listens<'a>(
+    problems: &mut Problems,
+    parts: &Parts<'a>,
+    lookup: &Lookup<'a>,
+    (name, entry): (&'a str, &'a Entry<RawService>),
+    taken: &mut Taken<'a>,
+) -> Vec<Listen> {
+    let raw = &entry.value;
+    let own = own_directors(problems, parts, entry);
+    let mut own_used = false;
+    let mut listens = Vec::with_capacity(raw.listen.len());
+    for written in &raw.listen {
+        let Some((address, vip)) = target(problems, parts, lookup, entry, written) else { continue };
+        let port = written.get_ref().port;
+        if let Some((other, span)) =
+            taken.ports.insert((address, port, protocol(raw)), (name, written.span()))
+        {
+            problems
+                .add(
+                    Rule::PortClash,
+                    format!("{}.listen", entry.key),
+                    written.span(),
+                    format!("\"{other}\" listens on {address} port {port}/{} already", protocol(raw)),
+                    "give each service its own virtual IP or port",
+                )
+                .see(span, "here already");
+            continue;
+        }
+        let group = vip.and_then(|v| lookup.group_of.get(v));
+        let directors = match (group, &own) {
+            (Some(group), _) => parts.groups[*group].directors.iter().map(|(host, _)| host.clone()).collect(),
+            (None, Some(own)) => {
+                own_used = true;
+                own.clone()
+            }
+            (None, None) => {
+                if groups_are_known(parts) {
+                    problems.add(
+                        Rule::NoDirectors,
+                        format!("{}.listen", entry.key),
+                        written.span(),
+                        format!("no failover group has {address}"),
+                        "add it to the virtual-ips of a group; or, if it is routed to the directors otherwise, \
+                         add directors = [...] to the service",
+                    );
+                }
+                continue;
+            }
+        };
+        let label = vip.map_or_else(|| address.to_string(), str::to_owned);
+        let listen_name =
+            if raw.listen.len() == 1 { name.to_owned() } else { format!("{name}-{label}-{port}") };
+        if let Some(other) = taken.names.insert(listen_name.clone(), name) {
+            problems.add(
+                Rule::BadName,
+                &entry.key,
+                entry.span.clone(),
+                format!("\"{other}\" has a part named \"{listen_name}\" too"),
+                "a service with several listens has parts named SERVICE-VIP-PORT: rename this one",
+            );
+        }
+        let group = group.map(|g| (*g).to_owned());
+        listens.push(Listen { name: listen_name, address, port, group, directors });
+    }
+    if let (Some(directors), false, true) = (&raw.directors, own_used, listens.len() == raw.listen.len()) {
+        problems.add(
+            Rule::DirectorsTwice,
+            format!("{}.directors", entry.key),
+            directors.span(),
+            "the directors follow from the failover group",
+            "remove this line; it is for virtual IPs that no group has",
+        );
+    }
+    listens
+}
+
+/// Whether a virtual IP that is in no group is there because the file says so.
+fn groups_are_known(parts: &Parts<'_>) -> bool {
+    parts.raw.failover.values().all(|g| g.sound)
+        && parts
+            .groups
+            .iter()
+            .all(|(name, g)| g.virtual_ips.len() == parts.raw.failover[name].value.virtual_ips.len())
+}
+
+fn own_directors(
+    problems: &mut Problems,
+    parts: &Parts<'_>,
+    entry: &Entry<RawService>,
+) -> Option<Vec<String>> {
+    let written = entry.value.directors.as_ref()?;
+    let mut known = Vec::new();
+    for name in written.get_ref() {
+        if parts.hosts.hosts.contains_key(name.get_ref()) {
+            known.push(name.get_ref().clone());
+        } else {
+            let key = format!("{}.directors", entry.key);
+            let kind = (Rule::UnknownHost, "host", "hosts");
+            unknown(problems, kind, &key, name.span(), name.get_ref(), &parts.raw.hosts);
+        }
+    }
+    Some(known)
+}
+
+/// The address a service listens on, and its name if it has one.
+fn target<'a>(
+    problems: &mut Problems,
+    parts: &Parts<'a>,
+    lookup: &Lookup<'a>,
+    entry: &Entry<RawService>,
+    written: &'a Spanned<ListenText>,
+) -> Option<(IpAddr, Option<&'a str>)> {
+    match &written.get_ref().target {
+        ListenTarget::Address(address) => Some((*address, lookup.by_address.get(address).copied())),
+        ListenTarget::Name(name) => {
+            if let Some(vip) = parts.virtual_ips.get(name) {
+                return Some((vip.address, Some(name)));
+            }
+            // A virtual IP whose definition was refused is not unknown.
+            if !parts.raw.virtual_ips.contains_key(name) {
+                let kind = (Rule::UnknownVirtualIp, "virtual IP", "virtual-ips");
+                let key = format!("{}.listen", entry.key);
+                unknown(problems, kind, &key, written.span(), name, &parts.raw.virtual_ips);
+            }
+            None
+        }
+    }
+}
+
+/// Persistence prefixes: each needs a listen of its family.
+fn prefixes(
+    problems: &mut Problems,
+    entry: &Entry<RawService>,
+    listens: &[Listen],
+) -> (Option<u8>, Option<u8>) {
+    let Some(persistence) = &entry.value.persistence else { return (None, None) };
+    let mut take = |written: &Option<Spanned<i64>>, family, name, other| {
+        let written = written.as_ref()?;
+        if !listens.is_empty() && listens.iter().all(|l| Family::of(l.address) != family) {
+            problems.add(
+                Rule::ServiceSetting,
+                format!("{}.persistence.{name}", entry.key),
+                written.span(),
+                format!("the service does not listen on {}", title(family)),
+                format!("use \"{other}\" instead"),
+            );
+        }
+        u8::try_from(*written.get_ref()).ok()
+    };
+    (
+        take(&persistence.prefix, Family::Ipv4, "prefix", "prefix6"),
+        take(&persistence.prefix6, Family::Ipv6, "prefix6", "prefix"),
+    )
+}
+
+/// Names of the service's checks; those written in place get names of their own.
+fn checks(
+    problems: &mut Problems,
+    raw: &RawTopology,
+    (name, entry): (&str, &Entry<RawService>),
+    all: &mut BTreeMap<String, Check>,
+) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let mut number = 0;
+    for written in &entry.value.checks {
+        match written {
+            RawCheckUse::Name(check) => {
+                let key = format!("{}.checks", entry.key);
+                if !raw.checks.contains_key(check.get_ref()) {
+                    let kind = (Rule::UnknownCheck, "check", "checks");
+                    unknown(problems, kind, &key, check.span(), check.get_ref(), &raw.checks);
+                } else if names.contains(check.get_ref()) {
+                    let message = format!("\"{}\" is listed twice", check.get_ref());
+                    problems.add(Rule::Repeated, key, check.span(), message, "list it once");
+                } else {
+                    names.push(check.get_ref().clone());
+                }
+            }
+            RawCheckUse::Inline(check) => {
+                let Some(check) = &check.check else { continue };
+                let free = loop {
+                    number += 1;
+                    let candidate = format!("{name}-{number}");
+                    if !all.contains_key(&candidate) {
+                        break candidate;
+                    }
+                };
+                all.insert(free.clone(), check.clone());
+                names.push(free);
+            }
+        }
+    }
+    names
+}
+
+/// The rules of the schema of director.toml, which knows what IPVS takes.
+fn schema_rules(problems: &mut Problems, entry: &Entry<RawService>, service: &Service) {
+    let raw = &entry.value;
+    let mut seen = HashSet::new();
+    for listen in &service.listens {
+        let mut part = service.for_director(listen);
+        part.checks.clear();
+        let prefix = format!("service.{}.", part.name);
+        let config = Config {
+            version: SCHEMA_VERSION,
+            cluster: String::new(),
+            host: String::new(),
+            ipvs: fairway_config::Ipvs::default(),
+            checks: BTreeMap::new(),
+            failover: Vec::new(),
+            services: vec![part],
+        };
+        let Err(fairway_config::Error::Invalid(found)) = config.validate() else { continue };
+        for problem in found {
+            let place = problem.at.strip_prefix(&prefix).unwrap_or_default();
+            let persistence = raw.persistence.as_ref();
+            let (key, span) = match place {
+                "persistence.timeout" => {
+                    ("persistence", persistence.and_then(|p| p.timeout.as_ref()).map(Spanned::span))
+                }
+                "persistence.prefix" => {
+                    ("persistence.prefix", persistence.and_then(|p| p.prefix.as_ref()).map(Spanned::span))
+                }
+                "listen.port" => ("listen", raw.listen.first().map(Spanned::span)),
+                "one-packet" => ("one-packet", raw.one_packet.as_ref().map(Spanned::span)),
+                "scheduler-flags" => ("scheduler-flags", raw.scheduler_flags.as_ref().map(Spanned::span)),
+                other => {
+                    match other.strip_prefix("real-servers.").and_then(|s| s.strip_suffix(".lower-threshold"))
+                    {
+                        Some(server) => (
+                            "real-servers",
+                            raw.real_servers
+                                .get(server)
+                                .and_then(|s| s.value.lower_threshold.as_ref())
+                                .map(Spanned::span),
+                        ),
+                        None if other.starts_with("real-servers.") && other.matches('.').count() == 1 => (
+                            "real-servers",
+                            raw.real_servers.get(&other["real-servers.".len()..]).map(|s| s.span.clone()),
+                        ),
+                        // The rest was said already, with the topology's reasons.
+                        None => continue,
+                    }
+                }
+            };
+            if seen.insert(place.to_owned()) {
+                let span = span.unwrap_or_else(|| entry.span.clone());
+                problems.add_text(
+                    Rule::ServiceSetting,
+                    format!("{}.{key}", entry.key),
+                    span,
+                    &problem.message,
+                );
+            }
+        }
+    }
+}
+
+/// Where a service listens on every port, a check must say which one it probes.
+fn probes_have_ports(
+    problems: &mut Problems,
+    entry: &Entry<RawService>,
+    service: &Service,
+    checks: &BTreeMap<String, Check>,
+) {
+    if service.listens.iter().all(|l| l.port != 0) {
+        return;
+    }
+    for name in service.checks.iter().filter(|name| checks.get(*name).is_some_and(|c| c.port.is_none())) {
+        problems.add(
+            Rule::ServiceSetting,
+            format!("{}.checks", entry.key),
+            entry.span.clone(),
+            format!("the service has every port, and the check \"{name}\" does not say which one to probe"),
+            "add port = ... to the check",
+        );
+    }
+}
+
+fn unused(problems: &mut Problems, raw: &RawTopology, lookup: &Lookup<'_>) {
+    let grouped = raw.failover.values().flat_map(|g| &g.value.virtual_ips).map(|v| v.get_ref().as_str());
+    let listened =
+        raw.services.values().flat_map(|s| &s.value.listen).filter_map(|l| match &l.get_ref().target {
+            ListenTarget::Name(name) => Some(name.as_str()),
+            ListenTarget::Address(address) => lookup.by_address.get(address).copied(),
+        });
+    let used: HashSet<&str> = grouped.chain(listened).collect();
+    for (name, entry) in &raw.virtual_ips {
+        if !used.contains(name.as_str()) {
+            problems.warn(
+                Rule::UnusedVirtualIp,
+                &entry.key,
+                entry.span.clone(),
+                format!("nothing uses the virtual IP \"{name}\""),
+                "add it to a failover group, or remove it",
+            );
+        }
+    }
+}

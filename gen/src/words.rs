@@ -1,0 +1,46 @@
+//! How services are spoken of, in pictures and explanations.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use fairway_config::{Family, Forward};
+
+use crate::topology::{Listen, Service, Topology};
+
+/// Names of virtual IPs by address.
+pub fn vip_names(topology: &Topology) -> HashMap<IpAddr, &str> {
+    topology.virtual_ips.iter().map(|(name, vip)| (vip.address, name.as_str())).collect()
+}
+
+/// A listen as people say it: `shop 192.168.1.100:80/tcp`.
+pub fn listen_text(names: &HashMap<IpAddr, &str>, service: &Service, listen: &Listen) -> String {
+    let name = names.get(&listen.address).map_or(String::new(), |name| format!("{name} "));
+    let address = match Family::of(listen.address) {
+        Family::Ipv4 => listen.address.to_string(),
+        Family::Ipv6 => format!("[{}]", listen.address),
+    };
+    match listen.port {
+        0 => format!("{name}{address} every {} port", service.protocol),
+        port => format!("{name}{address}:{port}/{}", service.protocol),
+    }
+}
+
+/// The word for a forwarding kind.
+pub fn forward_word(forward: Forward) -> &'static str {
+    match forward {
+        Forward::Direct => "direct",
+        Forward::Nat => "nat",
+    }
+}
+
+/// What a forwarding kind means for packets.
+pub fn forward_meaning(forward: Forward) -> &'static str {
+    match forward {
+        Forward::Direct => {
+            "direct: the director passes packets on unchanged; replies go from the server to the client"
+        }
+        Forward::Nat => {
+            "nat: the director changes the destination to the server's; replies come back through it"
+        }
+    }
+}
