@@ -1,0 +1,130 @@
+"""A LAN of network namespaces on this machine's own kernel: one bridge, one veth (eth0) a host.
+
+Everything is named after this process, so that runs do not meet, and removed at exit. Needs root.
+"""
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+now = time.monotonic
+
+
+def run(argv: Sequence[str], check: bool = True, text: str | None = None) -> str:
+    """Runs a command and returns its output; a failure carries the command's own words."""
+    done = subprocess.run(list(argv), input=text, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if check and done.returncode:
+        raise RuntimeError(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def wait(what: str, true: Callable[[], bool], seconds: float = 15, step: float = 0.01) -> float:
+    """Waits until `true()`; returns the moment it was. Too late is an error that says what was awaited."""
+    end = now() + seconds
+    while now() < end:
+        if true():
+            return now()
+        time.sleep(step)
+    raise TimeoutError(f"not within {seconds:g} s: {what}")
+
+
+class Host:
+    """One namespace with eth0 on the LAN."""
+
+    def __init__(self, lan: Lan, name: str, address: str) -> None:
+        self.lan, self.name, self.address = lan, name, address.split("/")[0]
+        self.space = lan.prefix + name
+
+    def argv(self, argv: Sequence[str]) -> list[str]:
+        return ["ip", "netns", "exec", self.space, *argv]
+
+    def run(self, *argv: str, check: bool = True, text: str | None = None) -> str:
+        return run(self.argv(argv), check=check, text=text)
+
+    def spawn(self, *argv: str, **kw) -> subprocess.Popen[str]:
+        kw.setdefault("stdin", subprocess.DEVNULL)
+        process = subprocess.Popen(self.argv(argv), text=True, **kw)
+        self.lan.processes.append(process)
+        return process
+
+    def link(self, state: str) -> None:
+        run(["ip", "-n", self.space, "link", "set", "eth0", state])
+
+    def addresses(self, device: str = "eth0") -> list[str]:
+        """Addresses on a device, without prefix lengths."""
+        out = run(["ip", "-n", self.space, "-o", "addr", "show", "dev", device])
+        return [line.split()[3].split("/")[0] for line in out.splitlines()]
+
+    def mac(self) -> str:
+        return run(["ip", "netns", "exec", self.space, "cat", "/sys/class/net/eth0/address"]).strip()
+
+    def points_at(self, address: str, other: Host) -> None:
+        """Makes this host's neighbour cache send what is for `address` to `other`."""
+        run(["ip", "-n", self.space, "neigh", "replace", address, "lladdr", other.mac(), "dev", "eth0", "nud", "reachable"])
+
+    def holds(self, address: str) -> bool:
+        return address in self.addresses()
+
+
+class Lan:
+    """Hosts on one bridge. `hosts` is {name: "address/prefix"}."""
+
+    def __init__(self, hosts: dict[str, str], ipv6: dict[str, str] | None = None) -> None:
+        self.prefix = f"fw{os.getpid()}-"
+        self.processes: list[subprocess.Popen[str]] = []
+        self.spaces: list[str] = []
+        atexit.register(self.close)
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: sys.exit(130))
+        self._space("sw")
+        self.switch = self.prefix + "sw"
+        run(["ip", "-n", self.switch, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0"])
+        run(["ip", "-n", self.switch, "link", "set", "br0", "up"])
+        self.hosts: dict[str, Host] = {}
+        for name, address in hosts.items():
+            self._space(name)
+            host = self.hosts[name] = Host(self, name, address)
+            port = "p-" + name
+            run(["ip", "-n", self.switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", host.space])
+            run(["ip", "-n", self.switch, "link", "set", port, "master", "br0", "up"])
+            host.run("sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1", "net.ipv6.conf.eth0.accept_dad=0")
+            host.link("up")
+            run(["ip", "-n", host.space, "addr", "add", address, "dev", "eth0"])
+            if ipv6 and name in ipv6:
+                run(["ip", "-n", host.space, "addr", "add", ipv6[name], "dev", "eth0", "nodad"])
+
+    def __getitem__(self, name: str) -> Host:
+        return self.hosts[name]
+
+    def _space(self, name: str) -> None:
+        space = self.prefix + name
+        run(["ip", "netns", "add", space])
+        self.spaces.append(space)
+        run(["ip", "-n", space, "link", "set", "lo", "up"])
+
+    def drop_vrrp(self, drop: bool) -> None:
+        """Makes the switch drop every advert, or stop dropping them."""
+        rules = "table bridge split\ndelete table bridge split\n"
+        if drop:
+            rules += ("table bridge split {\nchain forward {\ntype filter hook forward priority 0;\n"
+                      "ip protocol 112 drop\nip6 nexthdr 112 drop\n}\n}\n")
+        run(["ip", "netns", "exec", self.switch, "nft", "-f", "-"], text=rules)
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        for space in self.spaces:
+            for pid in run(["ip", "netns", "pids", space], check=False).split():
+                try:
+                    os.kill(int(pid), signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            run(["ip", "netns", "del", space], check=False)
+        self.processes, self.spaces = [], []

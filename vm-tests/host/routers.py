@@ -1,0 +1,175 @@
+"""VRRP routers under test: our director and the machine's keepalived, started from one description."""
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lan import Host, now, run
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def binary(name: str) -> str:
+    """Our release binary; building it is the caller's business."""
+    path = Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target")) / "release" / name
+    if not path.exists():
+        raise SystemExit(f"{path} is missing: cargo build --release --workspace")
+    return str(path)
+
+
+@dataclass(frozen=True)
+class Router:
+    """One virtual router as both implementations understand it."""
+
+    vips: tuple[str, ...]
+    priority: int = 100
+    interval: float = 1.0
+    version: int = 3
+    vrid: int = 51
+    checksum: str = "rfc5798"  # what keepalived sends and demands
+    password: str | None = None
+    preempt: bool = True
+
+    def but(self, **changes) -> Router:
+        return replace(self, **changes)
+
+    @property
+    def skew(self) -> float:
+        return (256 - self.priority) / 256 * (self.interval if self.version == 3 else 1)
+
+    @property
+    def master_down(self) -> float:
+        return 3 * self.interval + self.skew
+
+
+@dataclass
+class Daemon:
+    """A started router."""
+
+    host: Host
+    directory: Path
+    process: subprocess.Popen[str]
+    argv: list[str] = field(default_factory=list)
+
+    def pids(self) -> list[int]:
+        out, queue = [], [self.process.pid]
+        while queue:
+            pid = queue.pop()
+            out.append(pid)
+            try:
+                for task in os.listdir(f"/proc/{pid}/task"):
+                    queue += [int(p) for p in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+            except OSError:
+                pass
+        return out
+
+    def kill(self) -> float:
+        """SIGKILL without a goodbye, whole tree frozen first so that no parent reacts to a child's end."""
+        pids, t = self.pids(), now()
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in pids:
+                try:
+                    os.kill(pid, number)
+                except ProcessLookupError:
+                    pass
+        self.process.wait()
+        return t
+
+    def signal(self, number: int) -> float:
+        t = now()
+        self.process.send_signal(number)
+        return t
+
+    def stop(self, seconds: float = 20) -> float:
+        """SIGTERM; returns the moment of the signal once the process is gone."""
+        t = self.signal(signal.SIGTERM)
+        self.process.wait(seconds)
+        return t
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.kill()
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text()
+
+
+def _start(host: Host, directory: Path, argv: list[str], env: dict[str, str] | None = None) -> Daemon:
+    log = open(directory / "log", "a")
+    # `ip netns exec` execs the program, so the process is the program
+    process = host.spawn(*argv, stdout=log, stderr=log, env={**os.environ, **(env or {})})
+    return Daemon(host, directory, process, argv)
+
+
+def _clean(host: Host, router: Router) -> None:
+    """What a killed predecessor left."""
+    for vip in router.vips:
+        prefix = 128 if ":" in vip else 32
+        for device in ("eth0", "lo"):
+            run(["ip", "-n", host.space, "addr", "del", f"{vip}/{prefix}", "dev", device], check=False)
+
+
+def fairway(host: Host, router: Router, scratch: Path, bus: str | None = None, keep: bool = False) -> Daemon:
+    """Our director: description -> topology -> fairway-gen -> director."""
+    directory = scratch / f"fairway-{host.name}"
+    if not keep:
+        _clean(host, router)
+        shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_fairway(directory, host, router)
+    # a private, absent bus: no test may touch the machine's own
+    env = {"DBUS_SYSTEM_BUS_ADDRESS": bus or f"unix:path={directory}/no-bus"}
+    return _start(host, directory, [binary("fairway-director"), "run", "--config", str(directory / "director.toml")], env)
+
+
+def write_fairway(directory: Path, host: Host, router: Router) -> None:
+    """(Re)writes the configuration our director in `directory` reads."""
+    (directory / "topology.toml").write_text(topology(host, router, directory))
+    out = directory / "tree"
+    run([binary("fairway-gen"), "director", str(directory / "topology.toml"), "--host", host.name, "--out", str(out)])
+    shutil.copy(out / "etc/fairway/director.toml", directory / "director.toml")
+
+
+def topology(host: Host, router: Router, directory: Path) -> str:
+    v6 = ":" in router.vips[0]
+    lines = [
+        "version = 1", "[cluster]", 'name = "interop"',
+        "[networks.lan]", f'subnets = ["{"fd00:9::/64" if v6 else "10.9.0.0/24"}"]',
+        f"[hosts.{host.name}]", 'interfaces.eth0 = { network = "lan", manage = false }',
+        "[virtual-ips]", *(f'v{n} = "{vip}"' for n, vip in enumerate(router.vips)),
+        "[failover.edge]", f"virtual-ips = [{', '.join(repr(f'v{n}') for n in range(len(router.vips)))}]",
+        f"directors = {{ {host.name} = {router.priority} }}",
+        f"vrid = {router.vrid}", f"version = {router.version}",
+        f'advert-interval = "{round(router.interval * 1000)}ms"',
+        f"preempt = {str(router.preempt).lower()}",
+    ]
+    if router.version == 3 and not v6:
+        lines.append(f'checksum = "{router.checksum}"')
+    if router.password:
+        key = directory / "pass"
+        key.write_text(router.password + "\n")
+        key.chmod(0o600)
+        lines.append(f'auth = {{ pass = {{ key-file = "{key}" }} }}')
+    return "\n".join(lines) + "\n"
+
+
+def keepalived(host: Host, router: Router, scratch: Path) -> Daemon:
+    """The machine's keepalived from the same description."""
+    directory = scratch / f"keepalived-{host.name}"
+    _clean(host, router)
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    auth = ["authentication {", "auth_type PASS", f"auth_pass {router.password}", "}"] if router.password else []
+    (directory / "conf").write_text("\n".join([
+        "global_defs {", "router_id interop", "}", "vrrp_instance edge {", "state BACKUP", "interface eth0",
+        f"version {router.version}", f"virtual_router_id {router.vrid}", f"priority {router.priority}",
+        f"advert_int {router.interval:g}", *([] if router.preempt else ["nopreempt"]), *auth,
+        "virtual_ipaddress {", *router.vips, "}", "}", ""]))
+    argv = ["keepalived", "-n", "-l", "-P", "-f", f"{directory}/conf", "-p", f"{directory}/pid", "-r", f"{directory}/vrrp.pid"]
+    return _start(host, directory, argv)
+
+

@@ -1,0 +1,42 @@
+"""IPv4 and IPv6 side by side with direct routing: both are balanced and fail over together."""
+
+from __future__ import annotations
+
+import time
+
+from lab import Lab, eventually
+
+TOPOLOGY = "dual-stack"
+
+
+def test(lab: Lab) -> None:
+    for vip in lab.virtual_ips.values():
+        result = lab.get(100, address=vip)
+        lab.note(f"{vip}: {result}")
+        assert not result.failed, f"{vip}: {result}"
+        assert result.by_server() == {"web1": 50, "web2": 50}, f"{vip}: round robin is not even: {result}"
+    clients = {request.client for request in result.requests}
+    assert clients == {"fd00:10::c8"}, f"the servers saw {clients} instead of the client"
+    # The director's own connections must not use the VIP as their source: it is there, but deprecated.
+    vip6 = lab.virtual_ips["shop6"]
+    own = next(info for info in lab.hosts["lb1"].addresses() if info["local"] == vip6)
+    assert own.get("deprecated") is True, f"the IPv6 VIP is not deprecated: {own}"
+
+    load = lab.load(address=vip6)
+    lab.hosts["lb1"].cut_power()
+    eventually(lambda: lab.masters()[-1:] == ["lb2"], "lb2 has both VIPs", 3.0)
+    time.sleep(1.5)
+    result = load.stop()
+    lab.note(f"power loss, IPv6: outage {result.outage() * 1000:.0f} ms; {result}")
+    assert 0 < result.outage() < 2.0
+    for vip in lab.virtual_ips.values():
+        assert not lab.get(20, address=vip).failed
+
+    lab.power_on("lb1")
+    lab.settle()
+    load = lab.load(address=vip6)
+    lab.directors["lb1"].stop()
+    time.sleep(1.0)
+    result = load.stop()
+    lab.note(f"graceful stop, IPv6: {result}")
+    assert not result.lost, f"a graceful stop lost new IPv6 connections: {result}"
