@@ -127,7 +127,7 @@ impl Vips {
     ) -> Vec<Failure> {
         self.want(owner, instance, place);
         let changes = self.changes(owner, links);
-        apply(requests, changes)
+        apply(requests, changes, links)
     }
 
     /// Records the VIPs that a predecessor left on their interfaces as wanted there, and touches nothing.
@@ -147,7 +147,7 @@ impl Vips {
         }
         let changes = self.changes(owner, links);
         self.holdings.remove(owner);
-        apply(requests, changes)
+        apply(requests, changes, links)
     }
 
     /// The owners there are.
@@ -180,7 +180,7 @@ impl Vips {
                     continue;
                 }
                 let found = (owner.clone(), spot.clone());
-                match requests.apply(&[change]).pop() {
+                match requests.apply(&[change], |index| links.runs(index)).pop() {
                     // The news of our own last change may still be under way: then there is nothing to repair.
                     Some(Ok(Done::Already)) | None => continue,
                     Some(Ok(Done::Changed)) if change.add => repair.restored.push(found),
@@ -255,8 +255,8 @@ pub(super) fn leftovers(links: &Links, groups: &[FailoverGroup], configured_too:
 }
 
 /// Carries out changes in order, and returns those that were refused.
-pub(super) fn apply(requests: &mut Requests, changes: Vec<Change>) -> Vec<Failure> {
-    let answers = requests.apply(&changes);
+pub(super) fn apply(requests: &mut Requests, changes: Vec<Change>, links: &Links) -> Vec<Failure> {
+    let answers = requests.apply(&changes, |index| links.runs(index));
     let failed =
         |(change, answer): (_, Result<_, _>)| answer.err().map(|refusal| Failure { change, refusal });
     changes.into_iter().zip(answers).filter_map(failed).collect()

@@ -67,7 +67,12 @@ impl Links {
 
     /// Whether the interface is there, up, and has carrier.
     pub(super) fn is_running(&self, name: &str) -> bool {
-        self.by_name(name).is_some_and(|link| link.flags & RUNNING == RUNNING)
+        self.by_name(name).is_some_and(|link| self.runs(link.index))
+    }
+
+    /// The same, by index.
+    pub(super) fn runs(&self, index: u32) -> bool {
+        self.links.get(&index).is_some_and(|link| link.flags & RUNNING == RUNNING)
     }
 
     /// The addresses of an interface.

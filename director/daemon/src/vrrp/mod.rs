@@ -23,6 +23,7 @@ mod member;
 mod netlink;
 mod realtime;
 mod secrets;
+mod settle;
 mod sockets;
 mod thread;
 
@@ -141,7 +142,7 @@ pub fn release(groups: &[FailoverGroup]) -> Result<usize, Error> {
     let links = links::Links::from_dump(requests.dump().map_err(refused)?);
     let leftovers = addresses::leftovers(&links, groups, true);
     let count = leftovers.len();
-    let failures = addresses::apply(&mut requests, leftovers);
+    let failures = addresses::apply(&mut requests, leftovers, &links);
     if failures.is_empty() {
         return Ok(count);
     }

@@ -24,6 +24,8 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{Socket, SocketAddr};
 
+use super::settle::LocalRoutes;
+
 /// What our addresses carry in `IFA_PROTO` (`linux/if_addr.h`, kernels since 5.18; older ones ignore it): the
 /// protocol number of VRRP. `ip addr` shows it as `proto 112`.
 pub(super) const ADDRESS_TAG: u8 = 112;
@@ -189,8 +191,36 @@ impl Requests {
         }
     }
 
-    /// Carries out changes in order, and returns the answer to each. What is so already is a success.
-    pub(super) fn apply(&mut self, changes: &[Change]) -> Vec<Result<Done, Refusal>> {
+    /// Carries out changes in order, and returns the answer to each. What is so already is a success. After a row
+    /// of additions, those to interfaces that are `running` receive packets before the next change is made.
+    pub(super) fn apply(
+        &mut self,
+        changes: &[Change],
+        running: impl Fn(u32) -> bool,
+    ) -> Vec<Result<Done, Refusal>> {
+        let mut answers = Vec::with_capacity(changes.len());
+        for row in changes.chunk_by(|one, next| one.add == next.add) {
+            let settling: Vec<Change> = row
+                .iter()
+                .filter(|change| change.add && change.address.is_ipv6() && running(change.index))
+                .copied()
+                .collect();
+            // Without the subscription the addresses still come, only without the wait.
+            let routes = (!settling.is_empty()).then(|| LocalRoutes::subscribe().ok()).flatten();
+            let made = self.apply_row(row);
+            if let Some(routes) = routes {
+                let added = |change: &Change| {
+                    let at = row.iter().position(|other| other == change);
+                    at.is_some_and(|at| matches!(made[at], Ok(Done::Changed)))
+                };
+                routes.wait(&settling.into_iter().filter(added).collect::<Vec<_>>());
+            }
+            answers.extend(made);
+        }
+        answers
+    }
+
+    fn apply_row(&mut self, changes: &[Change]) -> Vec<Result<Done, Refusal>> {
         let mut answers = Vec::with_capacity(changes.len());
         for batch in changes.chunks(BATCH) {
             let first = self.sequence.wrapping_add(1);
@@ -326,15 +356,15 @@ impl AsFd for Monitor {
 
 /// A netlink message: the header fields used here, and what follows the header.
 #[derive(Debug, Clone, Copy)]
-struct Message<'a> {
-    kind: u16,
+pub(super) struct Message<'a> {
+    pub(super) kind: u16,
     flags: u16,
     sequence: u32,
-    payload: &'a [u8],
+    pub(super) payload: &'a [u8],
 }
 
 /// Splits a datagram into messages; stops at the first that does not fit.
-fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
+pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
         let payload = bytes.get(HEADER..length)?;
@@ -418,7 +448,7 @@ fn parse_address(bytes: &[u8]) -> Option<Address> {
 }
 
 /// Attributes as (type without flag bits, value); stops at the first malformed one.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(bytes, 0)?);
         let attribute = (u16_at(bytes, 2)? & NLA_TYPE_MASK, bytes.get(4..length)?);
@@ -433,7 +463,7 @@ fn text(value: &[u8]) -> String {
         .into_owned()
 }
 
-fn ip(value: &[u8]) -> Option<IpAddr> {
+pub(super) fn ip(value: &[u8]) -> Option<IpAddr> {
     if let Ok(bytes) = <[u8; 4]>::try_from(value) {
         return Some(Ipv4Addr::from(bytes).into());
     }
@@ -444,7 +474,7 @@ fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
     bytes.get(offset..)?.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes))
 }
 
-fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
     bytes.get(offset..)?.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
 }
 

@@ -146,7 +146,7 @@ impl Thread {
                 count = leftovers.len(),
                 "removing addresses a predecessor left that are not configured"
             );
-            let failures = addresses::apply(&mut self.kernel.requests, leftovers);
+            let failures = addresses::apply(&mut self.kernel.requests, leftovers, &self.kernel.links);
             self.kernel.complain_of(&failures);
         }
         let names: Vec<String> = self.members.keys().cloned().collect();
