@@ -69,6 +69,8 @@ rules! {
     PreemptDelay "preempt-delay" "Preemption is delayed by at most 1000s."
     AnnounceRepeat "announce-repeat" "A take-over is announced at least once."
     KeyFile "key-file" "A key file is an absolute path."
+    UnicastSource "unicast-source" "With unicast adverts each director has an address in each network and family of its group."
+    UnicastPeers "unicast-peers" "Unicast adverts have somebody to go to."
     VridClash "vrid-clash" "Groups that share a network have different VRIDs there."
     VridPlace "vrid-place" "A VRID is given for a network the group is in."
     VridOverflow "vrid-overflow" "At most 255 groups share a network."

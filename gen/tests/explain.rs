@@ -69,7 +69,7 @@ fn a_name_may_be_both() {
 #[test]
 fn lines_are_where_they_are_said_to_be() {
     for case in entries(&directory("golden")) {
-        let source = fs::read_to_string(case.join("topology.toml")).unwrap();
+        let source = fs::read_to_string(common::topology(&case)).unwrap();
         let (topology, _) = Topology::load("topology.toml", &source).unwrap();
         let plans = Plans::new(&topology);
         let renderer = Renderer::new();

@@ -11,7 +11,7 @@ use fairway_gen::render::Renderer;
 use fairway_gen::{Plans, Topology};
 
 fn render(case: &Path) -> BTreeMap<String, String> {
-    let text = fs::read_to_string(case.join("topology.toml")).unwrap();
+    let text = fs::read_to_string(common::topology(case)).unwrap();
     let (topology, _) = Topology::load("topology.toml", &text)
         .unwrap_or_else(|report| panic!("{}", report.render(miette::GraphicalTheme::none(), 110)));
     let plans = Plans::new(&topology);
@@ -107,6 +107,7 @@ fn directors_of_a_group_agree() {
                     priority: instance.priority,
                     interface: instance.interface.clone(),
                     source: instance.source,
+                    unicast_peers: instance.unicast_peers.clone(),
                     ..other.clone()
                 };
                 assert_eq!(instance, same, "{path}");

@@ -15,7 +15,7 @@ fn seeds() -> &'static [String] {
     static SEEDS: OnceLock<Vec<String>> = OnceLock::new();
     SEEDS.get_or_init(|| {
         let cases = entries(&directory("golden"));
-        cases.iter().map(|case| fs::read_to_string(case.join("topology.toml")).unwrap()).collect()
+        cases.iter().map(|case| fs::read_to_string(common::topology(case)).unwrap()).collect()
     })
 }
 

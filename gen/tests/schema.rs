@@ -32,7 +32,7 @@ fn errors(validator: &Validator, text: &str) -> Vec<String> {
 }
 
 fn topologies() -> Vec<PathBuf> {
-    let golden = entries(&directory("golden")).into_iter().map(|case| case.join("topology.toml"));
+    let golden = entries(&directory("golden")).into_iter().map(|case| common::topology(&case));
     golden.chain(entries(&directory("../examples"))).collect()
 }
 

@@ -39,6 +39,7 @@ class Host:
     def __init__(self, lan: Lan, name: str, address: str) -> None:
         self.lan, self.name, self.address = lan, name, address.split("/")[0]
         self.space = lan.prefix + name
+        self.ipv6: str | None = None
 
     def argv(self, argv: Sequence[str]) -> list[str]:
         return ["ip", "netns", "exec", self.space, *argv]
@@ -54,6 +55,9 @@ class Host:
 
     def link(self, state: str) -> None:
         run(["ip", "-n", self.space, "link", "set", "eth0", state])
+        if self.ipv6 and state == "up":
+            # what a network manager does: the kernel takes IPv6 addresses away when a link goes down
+            run(["ip", "-n", self.space, "addr", "replace", self.ipv6, "dev", "eth0", "nodad"])
 
     def addresses(self, device: str = "eth0") -> list[str]:
         """Addresses on a device, without prefix lengths."""
@@ -93,10 +97,9 @@ class Lan:
             run(["ip", "-n", self.switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", host.space])
             run(["ip", "-n", self.switch, "link", "set", port, "master", "br0", "up"])
             host.run("sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1", "net.ipv6.conf.eth0.accept_dad=0")
+            host.ipv6 = (ipv6 or {}).get(name)
             host.link("up")
             run(["ip", "-n", host.space, "addr", "add", address, "dev", "eth0"])
-            if ipv6 and name in ipv6:
-                run(["ip", "-n", host.space, "addr", "add", ipv6[name], "dev", "eth0", "nodad"])
 
     def __getitem__(self, name: str) -> Host:
         return self.hosts[name]

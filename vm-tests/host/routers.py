@@ -33,6 +33,7 @@ class Router:
     checksum: str = "rfc5798"  # what keepalived sends and demands
     password: str | None = None
     preempt: bool = True
+    unicast: bool = False  # between the hosts a and b
 
     def but(self, **changes) -> Router:
         return replace(self, **changes)
@@ -134,21 +135,35 @@ def write_fairway(directory: Path, host: Host, router: Router) -> None:
     shutil.copy(out / "etc/fairway/director.toml", directory / "director.toml")
 
 
+ADDRESSES = {False: {"a": "10.9.0.1", "b": "10.9.0.2"}, True: {"a": "fd00:9::1", "b": "fd00:9::2"}}
+
+
+def peers(host: Host, router: Router) -> dict[str, str]:
+    """The addresses of both routers, this one's first."""
+    known = ADDRESSES[":" in router.vips[0]]
+    return {host.name: known[host.name], **known}
+
+
 def topology(host: Host, router: Router, directory: Path) -> str:
     v6 = ":" in router.vips[0]
+    hosts = peers(host, router) if router.unicast else {host.name: ADDRESSES[v6][host.name]}
+    others = [name for name in hosts if name != host.name]
     lines = [
-        "version = 1", "[cluster]", 'name = "interop"',
-        "[networks.lan]", f'subnets = ["{"fd00:9::/64" if v6 else "10.9.0.0/24"}"]',
-        f"[hosts.{host.name}]", 'interfaces.eth0 = { network = "lan", manage = false }',
+        "version = 1", 'cluster.name = "interop"', f'networks.lan.subnets = ["{"fd00:9::/64" if v6 else "10.9.0.0/24"}"]',
+        *(f'hosts.{name}.interfaces.eth0 = {{ network = "lan", addresses = ["{address}"], manage = false }}'
+          for name, address in hosts.items()),
         "[virtual-ips]", *(f'v{n} = "{vip}"' for n, vip in enumerate(router.vips)),
         "[failover.edge]", f"virtual-ips = [{', '.join(repr(f'v{n}') for n in range(len(router.vips)))}]",
-        f"directors = {{ {host.name} = {router.priority} }}",
+        "directors = { " + ", ".join(f"{name} = {number}" for name, number in
+                                    {host.name: router.priority, **{o: 1 for o in others}}.items()) + " }",
         f"vrid = {router.vrid}", f"version = {router.version}",
         f'advert-interval = "{round(router.interval * 1000)}ms"',
         f"preempt = {str(router.preempt).lower()}",
     ]
     if router.version == 3 and not v6:
         lines.append(f'checksum = "{router.checksum}"')
+    if router.unicast:
+        lines.append('transport = "unicast"')
     if router.password:
         key = directory / "pass"
         key.write_text(router.password + "\n")
@@ -164,11 +179,16 @@ def keepalived(host: Host, router: Router, scratch: Path) -> Daemon:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     auth = ["authentication {", "auth_type PASS", f"auth_pass {router.password}", "}"] if router.password else []
+    unicast = []
+    if router.unicast:
+        own, *others = peers(host, router).values()
+        # over IPv6 it sends with hop limit 64 unless told otherwise
+        unicast = [f"unicast_src_ip {own}", "unicast_ttl 255", "unicast_peer {", *others, "}"]
     (directory / "conf").write_text("\n".join([
         "global_defs {", "router_id interop", "}", "vrrp_instance edge {", "state BACKUP", "interface eth0",
         f"version {router.version}", f"virtual_router_id {router.vrid}", f"priority {router.priority}",
         f"advert_int {router.interval:g}", *([] if router.preempt else ["nopreempt"]), *auth,
-        "virtual_ipaddress {", *router.vips, "}", "}", ""]))
+        *unicast, "virtual_ipaddress {", *router.vips, "}", "}", ""]))
     argv = ["keepalived", "-n", "-l", "-P", "-f", f"{directory}/conf", "-p", f"{directory}/pid", "-r", f"{directory}/vrrp.pid"]
     return _start(host, directory, argv)
 

@@ -93,6 +93,10 @@ pub struct Instance {
     /// Source address of adverts; absent means the interface's first own address (IPv6: link-local).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<IpAddr>,
+    /// The other directors' addresses: adverts go to each of them, and come from them only, instead of by
+    /// multicast.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unicast_peers: Vec<IpAddr>,
     /// Authentication, v2 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,

@@ -116,6 +116,26 @@ rule!(vips_match_the_family, "failover.edge.instance.edge-public.virtual-ips", |
     c.failover[0].instances[0].virtual_ips[0].address = "2001:db8::1".parse().unwrap();
     c.failover[0].instances[0].virtual_ips[0].prefix = None
 });
+rule!(unicast_peers_match_the_family, "failover.edge.instance.edge-public.unicast-peers", |c| {
+    c.failover[0].instances[0].unicast_peers.push("fe80::1".parse().unwrap())
+});
+rule!(nobody_is_his_own_peer, "failover.edge.instance.edge-public.unicast-peers", |c| {
+    c.failover[0].instances[0].unicast_peers.push("192.168.1.10".parse().unwrap())
+});
+rule!(a_peer_is_listed_once, "failover.edge.instance.edge-public.unicast-peers", |c| {
+    c.failover[0].instances[0].unicast_peers.push("192.168.1.11".parse().unwrap())
+});
+rule!(a_peer_is_one_host, "failover.edge.instance.edge-public.unicast-peers", |c| {
+    c.failover[0].instances[0].unicast_peers.push("224.0.0.18".parse().unwrap())
+});
+rule!(unicast_over_ipv6_names_its_source, "failover.edge.instance.edge-public.source", |c| {
+    let instance = &mut c.failover[0].instances[0];
+    instance.family = Family::Ipv6;
+    instance.source = None;
+    instance.unicast_peers = vec!["fe80::1".parse().unwrap()];
+    instance.virtual_ips[0].address = "fd00::1".parse().unwrap();
+    instance.virtual_ips[0].prefix = Some(64)
+});
 rule!(announcements_are_sent, "failover.edge.instance.edge-public.announce.repeat", |c| {
     c.failover[0].instances[0].announce.repeat = 0
 });

@@ -202,6 +202,7 @@ fn instance_problems(found: &mut Found, at: &str, instance: &Instance) {
         found
             .add(format!("{at}.source"), format!("must be an {} address like the instance", instance.family));
     }
+    unicast_problems(found, at, instance);
     if instance.virtual_ips.is_empty() {
         found.add(format!("{at}.virtual-ips"), "an instance needs at least one address");
     }
@@ -227,6 +228,32 @@ fn instance_problems(found: &mut Found, at: &str, instance: &Instance) {
             format!("{at}.announce.repeat"),
             "must be at least 1: without announcements switches keep the old path",
         );
+    }
+}
+
+fn unicast_problems(found: &mut Found, at: &str, instance: &Instance) {
+    let at = |key: &str| format!("{at}.{key}");
+    if instance.unicast_peers.is_empty() {
+        return;
+    }
+    // The kernel's choice of an IPv6 source may change; the peers take adverts from one address only.
+    if instance.family == Family::Ipv6 && instance.source.is_none() {
+        found.add(at("source"), "unicast over IPv6 needs a source; give the address the peers know");
+    }
+    let mut seen = HashSet::new();
+    for peer in &instance.unicast_peers {
+        let wrong = if Family::of(*peer) != instance.family {
+            format!("{peer} is not {}; remove it", instance.family)
+        } else if instance.source == Some(*peer) {
+            format!("{peer} is this director's own address; list the others only")
+        } else if peer.is_unspecified() || peer.is_multicast() {
+            format!("{peer} is no host's address; remove it")
+        } else if !seen.insert(*peer) {
+            format!("{peer} is listed twice; list it once")
+        } else {
+            continue;
+        };
+        found.add(at("unicast-peers"), wrong);
     }
 }
 

@@ -40,8 +40,10 @@ counters! {
     looped,
     /// Dropped: TTL or hop limit other than 255.
     bad_ttl,
-    /// Dropped: not sent to the VRRP multicast group.
+    /// Dropped: not sent to the VRRP multicast group, or with unicast to our address.
     bad_destination,
+    /// Dropped: not from a unicast peer.
+    bad_source,
     /// Dropped: shorter or longer than the packet says.
     bad_length,
     /// Dropped: another version than configured.
@@ -71,6 +73,7 @@ impl Counters {
         let counter = match error {
             PacketError::Ttl(_) => &mut self.bad_ttl,
             PacketError::Destination(_) => &mut self.bad_destination,
+            PacketError::Source => &mut self.bad_source,
             PacketError::Length { .. } => &mut self.bad_length,
             PacketError::Version(_) => &mut self.bad_version,
             PacketError::Type(_) => &mut self.bad_type,

@@ -255,7 +255,7 @@ impl Group {
     }
 
     fn send(&mut self, instance: usize, priority: u8) {
-        if let Some((destination, payload)) = self.routers[instance].advert(priority) {
+        for (destination, payload) in self.routers[instance].advert(priority) {
             self.outputs.push(Output::Send { instance, destination, payload });
         }
     }

@@ -136,7 +136,7 @@ pub enum Output {
     Send {
         /// Which instance.
         instance: usize,
-        /// 224.0.0.18 or ff02::12.
+        /// 224.0.0.18 or ff02::12, or a unicast peer.
         destination: IpAddr,
         /// What follows the IP header.
         payload: Vec<u8>,

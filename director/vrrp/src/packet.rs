@@ -88,9 +88,14 @@ pub enum PacketError {
     /// TTL or hop limit is not 255: it crossed a router (RFC 9568 section 7.1).
     #[error("TTL is {0}, not 255: it was sent from beyond the local network")]
     Ttl(u8),
-    /// It was not sent to the VRRP multicast group.
-    #[error("sent to {0}, not to the VRRP multicast group")]
+    /// It was not sent where adverts for this instance go: the VRRP multicast group, or with unicast its source.
+    #[error(
+        "sent to {0}, where no adverts for this instance go; is one side unicast and the other multicast?"
+    )]
     Destination(IpAddr),
+    /// It does not come from a unicast peer.
+    #[error("does not come from one of the unicast peers")]
+    Source,
     /// Shorter or longer than its header says.
     #[error("is {found} bytes long, not {expected}")]
     Length {

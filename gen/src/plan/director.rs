@@ -25,7 +25,7 @@ pub(super) fn config(topology: &Topology, (name, host): (&str, &Host), roles: &R
             .groups
             .iter()
             .filter_map(|(group_name, group)| {
-                Some(group.for_director(group_name, host, group.priority(name)?))
+                Some(group.for_director(group_name, (name, host), group.priority(name)?))
             })
             .collect(),
         services: roles.directs.iter().map(|(service, listen)| service.for_director(listen)).collect(),

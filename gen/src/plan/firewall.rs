@@ -7,7 +7,7 @@ use fairway_config::{Family, Protocol};
 use ipnet::IpNet;
 
 use super::Roles;
-use crate::topology::{FirewallPolicy, Host, Topology};
+use crate::topology::{FirewallPolicy, Host, Topology, Transport};
 
 /// Rules of a host. Hosts that are not directors have none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct VrrpPeers {
     pub ipv6: bool,
     /// The peers' addresses; empty with `any` unset means there is no peer.
     pub peers: Vec<IpAddr>,
-    /// Some peer's address is not known: anyone on the interface may be it.
+    /// Some peer's address is not known: anyone on the interface may be it; over IPv6 any link-local address.
     pub any: bool,
 }
 
@@ -96,6 +96,11 @@ fn vrrp(topology: &Topology, (name, host): (&str, &Host), roles: &Roles<'_>) -> 
         for instance in &group.instances {
             let Some(interface) = host.interface_in(&instance.network) else { continue };
             let (peers, any) = found.entry((interface.name.as_str(), instance.family)).or_default();
+            if group.transport == Transport::Unicast {
+                let others = instance.senders.iter().filter(|(director, _)| director != name);
+                peers.extend(others.map(|(_, address)| *address));
+                continue;
+            }
             for (director, _) in group.directors.iter().filter(|(director, _)| director != name) {
                 let peer = topology.hosts[director].interface_in(&instance.network);
                 // IPv6 adverts come from link-local addresses, which no topology knows: the template lets
@@ -115,7 +120,8 @@ fn vrrp(topology: &Topology, (name, host): (&str, &Host), roles: &Roles<'_>) -> 
         .map(|((interface, family), (peers, any))| VrrpPeers {
             interface: interface.to_owned(),
             ipv6: family == Family::Ipv6,
-            peers: if any { Vec::new() } else { peers.into_iter().collect() },
+            // Link-local addresses are let in besides: they are not the unicast peers'.
+            peers: if any && family == Family::Ipv4 { Vec::new() } else { peers.into_iter().collect() },
             any,
         })
         .collect()

@@ -213,6 +213,13 @@ static FAILOVER: Shape = Shape {
             Kind::Any(&[Kind::Integer(1, 255), Kind::Named(&NAME, 0, &Kind::Integer(1, 255))]),
             "Virtual router identifier: chosen unless written; one number, or one for each network.",
         ),
+        defaulted(
+            "transport",
+            "\"multicast\"",
+            Kind::Word(&["multicast", "unicast"]),
+            "How adverts reach the other directors: by multicast, or where a network does not carry it, to each \
+             director's own address, and from these only.",
+        ),
         optional("announce", Kind::Table(&ANNOUNCE), "How a take-over is announced to neighbours."),
     ],
 };

@@ -27,10 +27,22 @@ pub struct Group {
     pub preempt: Preempt,
     /// The file that holds the v2 password.
     pub password_file: Option<PathBuf>,
+    /// How adverts reach the other directors.
+    pub transport: Transport,
     /// Neighbour announcements.
     pub announce: Announce,
     /// One VRRP instance for each network and family.
     pub instances: Vec<GroupInstance>,
+}
+
+/// How adverts reach the other directors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// By the VRRP multicast group.
+    #[default]
+    Multicast,
+    /// To each of them.
+    Unicast,
 }
 
 /// A VRRP instance, the same on all directors of the group.
@@ -46,6 +58,8 @@ pub struct GroupInstance {
     pub vrid: Vrid,
     /// Its addresses with the prefix length where one is written.
     pub addresses: Vec<(IpAddr, Option<u8>)>,
+    /// With unicast: the directors and the address each of them sends from.
+    pub senders: Vec<(String, IpAddr)>,
 }
 
 impl Group {
@@ -54,21 +68,34 @@ impl Group {
         self.directors.iter().find(|(name, _)| name == host).map(|(_, priority)| *priority)
     }
 
-    /// The group as `director.toml` has it on one of its directors.
-    pub fn for_director(&self, name: &str, host: &Host, priority: Priority) -> FailoverGroup {
+    /// The group as `director.toml` has it on one of its directors, by that one's name.
+    pub fn for_director(
+        &self,
+        name: &str,
+        (director, host): (&str, &Host),
+        priority: Priority,
+    ) -> FailoverGroup {
+        let instances = self.instances.iter();
         FailoverGroup {
             name: name.to_owned(),
             preempt: self.preempt,
-            instances: self.instances.iter().filter_map(|i| self.instance_for(i, host, priority)).collect(),
+            instances: instances.filter_map(|i| self.instance_for(i, (director, host), priority)).collect(),
         }
     }
 
-    fn instance_for(&self, instance: &GroupInstance, host: &Host, priority: Priority) -> Option<Instance> {
+    fn instance_for(
+        &self,
+        instance: &GroupInstance,
+        (director, host): (&str, &Host),
+        priority: Priority,
+    ) -> Option<Instance> {
         let interface = host.interface_in(&instance.network)?;
-        // IPv6 adverts come from the link-local address, which the director finds itself (RFC 9568, 5.1.2.1).
+        let sender = instance.senders.iter().find(|(name, _)| name == director).map(|(_, address)| *address);
+        // Multicast IPv6 adverts come from the link-local address, which the director finds itself (RFC 9568,
+        // 5.1.2.1).
         let source = match instance.family {
-            Family::Ipv4 => interface.address(Family::Ipv4),
-            Family::Ipv6 => None,
+            Family::Ipv4 => sender.or(interface.address(Family::Ipv4)),
+            Family::Ipv6 => sender,
         };
         Some(Instance {
             name: instance.name.clone(),
@@ -83,6 +110,12 @@ impl Group {
                 Family::Ipv6 => Checksum::default(),
             },
             source,
+            unicast_peers: instance
+                .senders
+                .iter()
+                .filter(|(name, _)| name != director)
+                .map(|(_, address)| *address)
+                .collect(),
             auth: self.password_file.clone().map(|key_file| Auth::Pass(PassAuth { key_file })),
             announce: self.announce,
             virtual_ips: instance

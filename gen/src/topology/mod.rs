@@ -16,7 +16,7 @@ use crate::reader::Table;
 use crate::report::{Problems, Report, Rule};
 use crate::schema;
 
-pub use failover::{Group, GroupInstance};
+pub use failover::{Group, GroupInstance, Transport};
 pub use hosts::{Host, Interface, Network, VirtualIp};
 pub use raw::{AllowText, FirewallPolicy};
 pub use service::{Listen, Server, ServerAddress, Service};

@@ -21,3 +21,13 @@ pub fn entries(directory: &Path) -> Vec<PathBuf> {
     found.sort();
     found
 }
+
+/// The topology of a case below `golden`: its own, or the example of the same name.
+pub fn topology(case: &Path) -> PathBuf {
+    let own = case.join("topology.toml");
+    if own.exists() {
+        return own;
+    }
+    let name = case.file_name().expect("a case has a name");
+    directory("../examples").join(name).with_extension("toml")
+}

@@ -152,10 +152,10 @@ impl VirtualRouter {
         self.peers.prune(now, self.config.version, self.priority);
     }
 
-    /// The advert to send, counted as sent; `None` without a source address.
-    pub(crate) fn advert(&mut self, priority: u8) -> Option<(IpAddr, Vec<u8>)> {
-        let source = self.source()?;
-        let destination = group_address(self.config.family);
+    /// The advert to send, to the multicast group or to each peer, counted as sent once; none without a source
+    /// address.
+    pub(crate) fn advert(&mut self, priority: u8) -> Vec<(IpAddr, Vec<u8>)> {
+        let Some(source) = self.source() else { return Vec::new() };
         let advert = Advert {
             version: self.config.version,
             vrid: self.config.vrid.get(),
@@ -166,7 +166,10 @@ impl VirtualRouter {
         };
         self.counters.adverts_sent += 1;
         self.counters.priority_zero_sent += u64::from(priority == 0);
-        Some((destination, advert.encode(source, destination, self.config.checksum)))
+        let group = [group_address(self.config.family)];
+        let destinations = if self.is_unicast() { &self.config.unicast_peers[..] } else { &group };
+        let encode = |to: &IpAddr| (*to, advert.encode(source, *to, self.config.checksum));
+        destinations.iter().map(encode).collect()
     }
 
     /// Moves the advert timer on without drift; when more than an interval behind, it starts from now.
@@ -213,12 +216,26 @@ impl VirtualRouter {
         if packet.ttl != 255 {
             return Err(PacketError::Ttl(packet.ttl));
         }
-        if packet.destination != group_address(self.config.family)
-            || Family::of(packet.source) != self.config.family
-        {
+        if !self.is_for_us(packet.destination) || Family::of(packet.source) != self.config.family {
             return Err(PacketError::Destination(packet.destination));
         }
+        if self.is_unicast() && !self.config.unicast_peers.contains(&packet.source) {
+            return Err(PacketError::Source);
+        }
         Advert::decode(packet.payload, packet.source, packet.destination)
+    }
+
+    fn is_unicast(&self) -> bool {
+        !self.config.unicast_peers.is_empty()
+    }
+
+    /// Whether adverts for us go to this address: the multicast group, or with unicast our own.
+    fn is_for_us(&self, destination: IpAddr) -> bool {
+        if self.is_unicast() {
+            self.source() == Some(destination)
+        } else {
+            destination == group_address(self.config.family)
+        }
     }
 
     fn matches(&self, advert: &Advert) -> Result<(), PacketError> {

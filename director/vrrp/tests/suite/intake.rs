@@ -76,6 +76,67 @@ fn a_unicast_packet_is_dropped() {
     assert_eq!(counters(&rig).bad_destination, 1);
 }
 
+/// A group whose only instance has these unicast peers.
+fn unicast(priority: u8, peers: &[u8]) -> fairway_vrrp::GroupConfig {
+    let mut config = config(1, priority, Preempt::Always);
+    config.group.instances[0].unicast_peers = peers.iter().map(|peer| address(0, *peer)).collect();
+    config
+}
+
+#[test]
+fn unicast_adverts_go_to_each_peer_and_to_nobody_else() {
+    let mut rig = Rig::started(unicast(100, &[99, 98]));
+    rig.advance(down(100));
+    let sent: Vec<_> = rig
+        .outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Send { destination, payload, .. } => Some((*destination, payload.clone())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sent.iter().map(|(to, _)| *to).collect::<Vec<_>>(), [address(0, 99), address(0, 98)]);
+    for (to, payload) in sent {
+        Advert::decode(&payload, address(0, 10), to).unwrap();
+    }
+    assert_eq!(counters(&rig).adverts_sent, 1);
+}
+
+#[test]
+fn unicast_adverts_are_taken_from_the_peers_only() {
+    let mut rig = Rig::started(unicast(100, &[99]));
+    let mut hear = |router: u8, destination: IpAddr| {
+        let source = address(0, router);
+        let payload = advert(200).encode(source, destination, Checksum::Rfc9568);
+        rig.receive(0, Received { source, destination, ttl: 255, payload: &payload });
+        (rig.group.instances()[0].master(), rig.outputs.clone())
+    };
+    for (router, destination, error) in [
+        (97, address(0, 10), PacketError::Source),
+        (99, group_address(Family::Ipv4), PacketError::Destination(group_address(Family::Ipv4))),
+        (99, address(0, 11), PacketError::Destination(address(0, 11))),
+    ] {
+        let (master, outputs) = hear(router, destination);
+        assert_eq!(master, None, "{router} to {destination}");
+        // The second wrong destination follows the first at once and is only counted.
+        let source = address(0, router);
+        if let Some(event) = outputs.first() {
+            assert_eq!(*event, Output::Event(Event::BadPacket { instance: 0, source, error }));
+        }
+    }
+    assert_eq!(hear(99, address(0, 10)).0, Some(address(0, 99)));
+    assert_eq!((counters(&rig).bad_source, counters(&rig).bad_destination), (1, 2));
+}
+
+#[test]
+fn a_unicast_packet_from_beyond_the_local_network_is_dropped() {
+    let mut rig = Rig::started(unicast(100, &[99]));
+    let (source, destination) = (address(0, 99), address(0, 10));
+    let payload = advert(200).encode(source, destination, Checksum::Rfc9568);
+    rig.receive(0, Received { source, destination, ttl: 254, payload: &payload });
+    assert_eq!((bad(&rig), rig.group.instances()[0].master()), (PacketError::Ttl(254), None));
+}
+
 #[test]
 fn our_own_packet_is_ignored() {
     let rig = spoiled(|packet| packet.source = address(0, 10));

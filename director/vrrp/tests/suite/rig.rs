@@ -57,6 +57,7 @@ pub fn instance(network: usize, priority: u8) -> Instance {
         advert_interval: Period(INTERVAL),
         checksum: Checksum::Rfc9568,
         source: None,
+        unicast_peers: Vec::new(),
         auth: None,
         announce: Announce::default(),
         virtual_ips: vec![VirtualIp { address: vip(network), prefix: None, interface: None }],

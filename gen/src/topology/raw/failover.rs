@@ -8,6 +8,7 @@ use serde_spanned::Spanned;
 
 use crate::reader::{Named, Value};
 use crate::report::{Problems, Rule};
+use crate::topology::Transport;
 
 /// `[failover.X]`.
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub struct RawGroup {
     pub password_file: Option<Spanned<PathBuf>>,
     /// `vrid`.
     pub vrid: Option<RawVrid>,
+    /// `transport`.
+    pub transport: Option<Spanned<Transport>>,
     /// `announce`.
     pub announce: Option<Spanned<Announce>>,
 }
@@ -77,6 +80,10 @@ pub(super) fn read_group(problems: &mut Problems, value: Value<'_>, name: Range<
         preempt: table.optional("preempt").and_then(|v| read_preempt(problems, &v)),
         password_file: table.optional("auth").and_then(|v| read_auth(problems, &v)),
         vrid: table.optional("vrid").and_then(|v| read_vrid(problems, &v)),
+        transport: table.optional("transport").and_then(|v| {
+            let words = [("multicast", Transport::Multicast), ("unicast", Transport::Unicast)];
+            v.choice(problems, Rule::BadValue, &words)
+        }),
         announce: table.optional("announce").and_then(|v| read_announce(problems, &v)),
     };
     table.finish(problems);

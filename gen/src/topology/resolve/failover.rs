@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde_spanned::Spanned;
 
 use super::super::raw::{RawDirectors, RawGroup, RawTopology, RawVrid};
-use super::super::{Group, GroupInstance, Host, VirtualIp};
+use super::super::{Group, GroupInstance, Host, Transport, VirtualIp};
 use super::hosts::Hosts;
 use super::networks::NetworkIndex;
 use super::vrid::Vrids;
@@ -43,11 +43,15 @@ pub fn resolve(
             checksum: entry.value.checksum.as_ref().map_or(Checksum::default(), |c| *c.get_ref()),
             preempt: entry.value.preempt.as_ref().map(|p| *p.get_ref()).unwrap_or_default(),
             password_file: entry.value.password_file.as_ref().map(|f| f.get_ref().clone()),
+            transport: entry.value.transport.as_ref().map(|t| *t.get_ref()).unwrap_or_default(),
             announce: entry.value.announce.as_ref().map(|a| *a.get_ref()).unwrap_or_default(),
             instances: Vec::new(),
         };
         group.instances = instances(problems, (name, entry), &group, virtual_ips);
         interfaces_exist(problems, (raw, hosts), entry, &group);
+        if group.transport == Transport::Unicast {
+            senders(problems, (raw, hosts), entry, &mut group);
+        }
         protocol_rules(problems, (name, entry), &group);
         groups.insert(name.clone(), group);
     }
@@ -169,7 +173,9 @@ fn directors(problems: &mut Problems, raw: &RawTopology, entry: &Entry<RawGroup>
         RawDirectors::Preference(names) => names.len(),
         RawDirectors::Priorities(table) => table.len(),
     };
-    if written == 1 && directors.len() == 1 {
+    // With unicast it is an error of its own.
+    let unicast = entry.value.transport.as_ref().is_some_and(|t| *t.get_ref() == Transport::Unicast);
+    if written == 1 && directors.len() == 1 && !unicast {
         problems.warn(
             Rule::SingleDirector,
             &key,
@@ -203,6 +209,7 @@ fn instances(
             // Replaced when all groups are known.
             vrid: Vrid::new(255).expect("255 is not zero"),
             addresses: Vec::new(),
+            senders: Vec::new(),
         });
         instance.addresses.push((*address, *prefix));
     }
@@ -266,6 +273,59 @@ fn interfaces_exist(
     }
 }
 
+/// With unicast every director needs an address in every network of the group that the others know.
+fn senders(
+    problems: &mut Problems,
+    (raw, hosts): (&RawTopology, &Hosts),
+    entry: &Entry<RawGroup>,
+    group: &mut Group,
+) {
+    let key = format!("{}.transport", entry.key);
+    let span = entry.value.transport.as_ref().map_or(entry.span.clone(), Spanned::span);
+    if let [(only, _)] = &group.directors[..] {
+        problems.add(
+            Rule::UnicastPeers,
+            &key,
+            span.clone(),
+            format!("{only} is the only director, so there is nobody to send adverts to"),
+            "add a second director, or use transport = \"multicast\"",
+        );
+    }
+    for (director, _) in &group.directors {
+        let Some(host) = hosts.hosts.get(director).filter(|_| hosts.sound.contains(director)) else {
+            continue;
+        };
+        for instance in &mut group.instances {
+            let Some(interface) = host.interface_in(&instance.network) else { continue };
+            match interface.address(instance.family) {
+                Some(address) => instance.senders.push((director.clone(), address)),
+                // Without an IPv4 address it is no director here, and `interfaces_exist` says so.
+                None if instance.family == Family::Ipv4 && interface.manage => {}
+                None => {
+                    let family = title(instance.family);
+                    problems
+                        .add(
+                            Rule::UnicastSource,
+                            &key,
+                            span.clone(),
+                            format!(
+                                "{director} has no {family} address in network \"{}\" that the other \
+                                 directors know",
+                                instance.network
+                            ),
+                            format!(
+                                "add its {family} address to hosts.{director}.interfaces.{}, or use transport = \
+                                 \"multicast\"",
+                                interface.name
+                            ),
+                        )
+                        .see(raw.hosts[director].span.clone(), "this host");
+                }
+            }
+        }
+    }
+}
+
 /// The rules of the protocol, as the schema of director.toml has them.
 fn protocol_rules(problems: &mut Problems, (name, entry): (&str, &Entry<RawGroup>), group: &Group) {
     let raw = &entry.value;
@@ -325,7 +385,7 @@ fn schema_problems(name: &str, group: &Group) -> Vec<fairway_config::Problem> {
         host: String::new(),
         ipvs: fairway_config::Ipvs::default(),
         checks: std::collections::BTreeMap::new(),
-        failover: vec![group.for_director(name, &host, priority)],
+        failover: vec![group.for_director(name, ("", &host), priority)],
         services: Vec::new(),
     };
     let Err(fairway_config::Error::Invalid(mut found)) = config.validate() else { return Vec::new() };
