@@ -1,0 +1,47 @@
+# Fairway without flakes:
+#
+#   (import ./fairway { }).packages.fairway
+#   imports = [ (import ./fairway { inherit pkgs; }).nixosModules.default ];
+{
+  pkgs ? import <nixpkgs> { },
+}:
+let
+  inherit (pkgs) lib;
+  # Not through the overlay, so that nothing else is evaluated again.
+  own = import ./nix/overlay.nix (pkgs // own) pkgs;
+  nixosModules = import ./nix/modules;
+  fairwayLib = import ./nix/lib {
+    inherit lib;
+    module = nixosModules.default;
+    nixosSystem = import (pkgs.path + "/nixos/lib/eval-config.nix");
+  };
+  optionsDocument = import ./nix/options-document.nix { inherit pkgs; };
+  tests = import ./nix/vm-tests.nix { inherit pkgs nixosModules; };
+in
+{
+  packages = {
+    default = own.fairway;
+    inherit (own)
+      fairway
+      fairway-gen
+      fairway-director
+      fairway-static
+      ;
+    options-document = pkgs.writeText "nixos-options.md" optionsDocument;
+  };
+
+  inherit nixosModules;
+  lib = fairwayLib;
+  overlays.default = import ./nix/overlay.nix;
+
+  checks = {
+    package = own.fairway;
+    options-document =
+      pkgs.runCommand "options-document-is-current" { }
+        "diff -u ${./docs/reference/nixos-options.md} ${pkgs.writeText "nixos-options.md" optionsDocument} && touch $out";
+  }
+  // lib.mapAttrs' (name: lib.nameValuePair "vm-${name}") tests;
+
+  devShells.default = import ./nix/dev-shell.nix { inherit pkgs; };
+  formatter = pkgs.nixfmt-tree;
+}

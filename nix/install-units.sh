@@ -1,0 +1,18 @@
+# install_units SOURCE OUT: the director's units and bus policy, with the paths of a Nix package. Sourced by the
+# package's build and by nix/check.
+# shellcheck shell=bash
+#
+# Left out: fairway-nftables.service (NixOS loads the rules with networking.nftables.tables) and the sysusers file (the
+# module declares the user).
+install_units() {
+    local source=$1 out=$2 unit
+    mkdir -p "$out/lib/systemd/system" "$out/share/dbus-1/system.d"
+    for unit in fairway-director fairway-release; do
+        sed "s,/usr/bin/,$out/bin/,g" "$source/$unit.service" >"$out/lib/systemd/system/$unit.service"
+    done
+    cp "$source/org.fairway.Director1.conf" "$out/share/dbus-1/system.d/"
+    if grep -rn '/usr/\|/bin/sh' "$out/lib/systemd/system"; then
+        echo "install-units.sh: these paths are not there on NixOS" >&2
+        return 1
+    fi
+}
