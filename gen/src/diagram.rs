@@ -8,8 +8,6 @@ mod svg;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use fairway_config::Forward;
-
 use crate::topology::Topology;
 
 pub use mermaid::mermaid;
@@ -22,7 +20,7 @@ struct Roles<'t> {
     groups: Vec<(&'t str, usize)>,
     /// Numbers of the services it serves.
     serves: Vec<usize>,
-    /// VIPs of direct routing.
+    /// VIPs it has on `fairway0`.
     accepts: Vec<IpAddr>,
     /// Whether it directs anything.
     director: bool,
@@ -45,7 +43,7 @@ fn roles(topology: &Topology) -> HashMap<&str, Roles<'_>> {
         for server in service.servers.iter().filter(|s| s.managed) {
             let role = roles.entry(&server.name).or_default();
             role.serves.push(number);
-            if service.forward == Forward::Direct {
+            if service.forward.keeps_destination() {
                 role.accepts.extend(service.listens.iter().map(|l| l.address));
             }
         }

@@ -6,12 +6,10 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use fairway_config::Forward;
-
 use crate::plan::{HostPlan, Plans};
 use crate::render::{Error, Renderer};
-use crate::topology::{FirewallPolicy, Topology};
-use crate::words::{forward_meaning, listen_text, vip_names};
+use crate::topology::{FirewallPolicy, Forward, Topology};
+use crate::words::{listen_text, vip_names};
 
 /// What is explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +141,7 @@ fn summary(topology: &Topology, subject: Subject<'_>) -> Vec<String> {
                 let text = listen_text(&names, service, listen);
                 lines.push(format!("  listens on {text}: directors {directors}{group}"));
             }
-            lines.push(format!("  {}", forward_meaning(service.forward)));
+            lines.push(format!("  {}", service.forward.meaning()));
             for server in &service.servers {
                 let addresses: Vec<String> = server.addresses.iter().map(|a| a.address.to_string()).collect();
                 let port = server.port.map(|p| format!(" port {p}")).unwrap_or_default();
@@ -270,7 +268,7 @@ impl<'t> Statement<'t> {
         let fixed = if path.starts_with("etc/modules-load.d/") {
             match self.text {
                 "ip_vs" => "The kernel's load balancer.",
-                "nf_conntrack" => "Address translation tracks connections.",
+                "nf_conntrack" => "Connections are tracked for address translation or the SYN proxy.",
                 "dummy" => "The VIPs are on an interface of this kind.",
                 _ => "The scheduler.",
             }
@@ -282,7 +280,11 @@ impl<'t> Statement<'t> {
             "The server's replies are let through."
         } else if self.text.starts_with("Gateway=") {
             "Replies go back through the director that has the VIP."
-        } else if self.block.starts_with("chain postrouting") {
+        } else if self.block.starts_with("set syn_proxy") {
+            "Its clients must prove their address first."
+        } else if self.block.starts_with("set full_nat") {
+            "Its servers see another source address."
+        } else if self.block.starts_with("chain postrouting") && self.comment.is_empty() {
             "What the servers send out on their own gets the director's address."
         } else {
             &self.comment

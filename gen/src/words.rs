@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use fairway_config::{Family, Forward};
+use fairway_config::Family;
 
 use crate::topology::{Listen, Service, Topology};
 
@@ -22,25 +22,5 @@ pub fn listen_text(names: &HashMap<IpAddr, &str>, service: &Service, listen: &Li
     match listen.port {
         0 => format!("{name}{address} every {} port", service.protocol),
         port => format!("{name}{address}:{port}/{}", service.protocol),
-    }
-}
-
-/// The word for a forwarding kind.
-pub fn forward_word(forward: Forward) -> &'static str {
-    match forward {
-        Forward::Direct => "direct",
-        Forward::Nat => "nat",
-    }
-}
-
-/// What a forwarding kind means for packets.
-pub fn forward_meaning(forward: Forward) -> &'static str {
-    match forward {
-        Forward::Direct => {
-            "direct: the director passes packets on unchanged; replies go from the server to the client"
-        }
-        Forward::Nat => {
-            "nat: the director changes the destination to the server's; replies come back through it"
-        }
     }
 }

@@ -66,6 +66,7 @@ ANY: frozenset[str] = frozenset()
 NETDEV: dict[str, dict[str, frozenset[str]]] = {"NetDev": {"Name": ANY, "Kind": frozenset({"dummy"})}}
 NETWORK: dict[str, dict[str, frozenset[str]]] = {
     "Match": {"Name": ANY},
+    "Link": {"MTUBytes": ANY},
     "Network": {
         "Address": ANY,
         "Gateway": ANY,
@@ -147,10 +148,12 @@ def apply(host: Host, etc: Path) -> None:
             # The first file that matches an interface is the one that counts.
             if interface not in configured and any(fnmatch.fnmatch(interface, pattern) for pattern in patterns):
                 configured.add(interface)
-                _configure(host, interface, _one(sections, "Network"))
+                _configure(host, interface, _one(sections, "Link"), _one(sections, "Network"))
 
 
-def _configure(host: Host, interface: str, network: Section) -> None:
+def _configure(host: Host, interface: str, link: Section, network: Section) -> None:
+    if mtu := link.get("MTUBytes"):
+        ip("-n", host.namespace, "link", "set", interface, "mtu", mtu)
     # networkd handles router advertisements itself, never the kernel; here nobody sends any.
     host.run("sysctl", "-qw", f"net/ipv6/conf/{interface}/accept_ra=0")
     ip("-n", host.namespace, "link", "set", interface, "up")

@@ -5,12 +5,11 @@ mod cards;
 
 use std::collections::{BTreeMap, HashMap};
 
-use fairway_config::{Family, Forward};
+use fairway_config::Family;
 
 use super::canvas::{CHIP, Canvas, LINE, Rect, chip_width, fit, width};
 use super::{Roles, roles};
-use crate::topology::{Host, Topology};
-use crate::words::forward_meaning;
+use crate::topology::{Forward, Host, Topology};
 
 /// Space around the picture.
 const MARGIN: usize = 24;
@@ -185,9 +184,9 @@ fn draw(topology: &Topology) -> Canvas {
         );
     }
     y = cards::draw(&mut canvas, topology, Rect { x: left, y: y + 8, w: inner, h: 0 });
-    for forward in [Forward::Direct, Forward::Nat] {
+    for forward in Forward::ALL {
         if topology.services.values().any(|s| s.forward == forward) {
-            canvas.text((left, y), "quiet", forward_meaning(forward));
+            canvas.text((left, y), "quiet", forward.meaning());
             y += LINE;
         }
     }

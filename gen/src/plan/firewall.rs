@@ -7,7 +7,8 @@ use fairway_config::{Family, Protocol};
 use ipnet::IpNet;
 
 use super::Roles;
-use crate::topology::{FirewallPolicy, Host, Topology, Transport};
+use super::full_nat::{SourceNat, SynProxy, source_nat, syn_proxy};
+use crate::topology::{FirewallPolicy, Forward, Host, Topology, Transport};
 
 /// Rules of a host. Hosts that are not directors have none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,10 +23,14 @@ pub struct Firewall {
     pub vrrp: Vec<VrrpPeers>,
     /// Virtual services: address, protocol, port (0 is every port).
     pub services: BTreeSet<(IpAddr, Protocol, u16)>,
-    /// NAT servers' sockets, whose replies are forwarded.
+    /// Services whose clients must prove their address first.
+    pub syn_proxy: Vec<SynProxy>,
+    /// Sockets of servers whose replies are forwarded.
     pub replies: BTreeSet<(IpAddr, Protocol, u16)>,
     /// Networks of NAT servers, whose own traffic goes out through the director.
     pub outbound: Vec<Outbound>,
+    /// What full NAT makes of source addresses.
+    pub source_nat: Vec<SourceNat>,
 }
 
 /// VRRP on one interface and family.
@@ -74,17 +79,19 @@ pub(super) fn firewall(topology: &Topology, (name, host): (&str, &Host), roles: 
         allow: topology.allow.iter().map(|a| (a.protocol, a.port)).collect(),
         vrrp: vrrp(topology, (name, host), roles),
         services: roles.directs.iter().map(|(s, l)| (l.address, s.protocol, l.port)).collect(),
+        syn_proxy: syn_proxy(topology, roles),
         replies: roles
-            .nat_servers()
+            .servers(Forward::replies_pass_director)
             .map(|(service, listen, server, at)| (at.address, service.protocol, server.port_for(listen)))
             .collect(),
         outbound: outbound(topology, host, roles),
+        source_nat: source_nat(topology, (name, host), roles),
     }
 }
 
 /// Whether the rules make netfilter track connections.
 pub(super) fn tracks_connections(topology: &Topology, host: &Host, roles: &Roles<'_>) -> bool {
-    topology.firewall == FirewallPolicy::Drop || {
+    topology.firewall == FirewallPolicy::Drop || roles.tracks_ipvs() || {
         let ways = outbound(topology, host, roles);
         ways.iter().flat_map(|o| &o.outside).any(|(_, translation)| *translation != Translation::None)
     }
@@ -129,7 +136,7 @@ fn vrrp(topology: &Topology, (name, host): (&str, &Host), roles: &Roles<'_>) -> 
 
 fn outbound(topology: &Topology, host: &Host, roles: &Roles<'_>) -> Vec<Outbound> {
     let mut inside: BTreeSet<(&str, Family)> = BTreeSet::new();
-    for (_, _, _, at) in roles.nat_servers() {
+    for (_, _, _, at) in roles.servers(|forward| forward == Forward::Nat) {
         inside.extend(at.network.as_deref().map(|n| (n, Family::of(at.address))));
     }
     let mut found = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fairway_config::{Family, Forward};
+use fairway_config::Family;
 
 use super::Roles;
 use crate::topology::{Host, Topology};
@@ -31,14 +31,14 @@ pub(super) fn settings(host: &Host, roles: &Roles<'_>) -> Vec<Setting> {
     let mut set = |reason, values: Vec<(String, u8)>| settings.push(Setting { reason, values });
     let key = |key: &str, value| (key.to_owned(), value);
     let serves_direct =
-        roles.serves.iter().any(|(s, l, _)| s.forward == Forward::Direct && l.address.is_ipv4());
+        roles.serves.iter().any(|(s, l, _)| s.forward.keeps_destination() && l.address.is_ipv4());
     if roles.is_director() {
         set(
             "Answer ARP only for addresses of the interface asked: a stopping director parks its VIPs on lo.",
             vec![key("net.ipv4.conf.all.arp_ignore", 1)],
         );
-        let nat4 = roles.forwards(Forward::Nat, Family::Ipv4);
-        let nat6 = roles.forwards(Forward::Nat, Family::Ipv6);
+        let nat4 = roles.forwards_replies(Family::Ipv4);
+        let nat6 = roles.forwards_replies(Family::Ipv6);
         if nat4 || nat6 {
             let mut values = vec![key("net.ipv4.ip_forward", nat4.into())];
             if nat6 || roles.uses(Family::Ipv6) {
@@ -68,10 +68,23 @@ pub(super) fn settings(host: &Host, roles: &Roles<'_>) -> Vec<Setting> {
                 key("net.ipv4.vs.conn_reuse_mode", 1),
             ],
         );
-        set(
-            "IPVS keeps its own connections; netfilter does not track them too.",
-            vec![key("net.ipv4.vs.conntrack", 0)],
-        );
+        if roles.tracks_ipvs() {
+            set(
+                "Netfilter tracks the connections of IPVS: full NAT and the SYN proxy work on them.",
+                vec![key("net.ipv4.vs.conntrack", 1)],
+            );
+        } else {
+            set(
+                "IPVS keeps its own connections; netfilter does not track them too.",
+                vec![key("net.ipv4.vs.conntrack", 0)],
+            );
+        }
+        if roles.directs.iter().any(|(s, _)| s.syn_proxy) {
+            set(
+                "SYN proxy: a packet in the middle of an unknown connection opens none.",
+                vec![key("net.netfilter.nf_conntrack_tcp_loose", 0)],
+            );
+        }
     } else if serves_direct {
         set(
             "The VIPs are here too: leave answering ARP for them to the director.",

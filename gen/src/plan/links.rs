@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use fairway_config::{Family, Forward};
+use fairway_config::Family;
 use ipnet::IpNet;
 
 use super::Roles;
-use crate::topology::{Host, Interface, Topology};
+use crate::topology::{Host, Interface, ServerAddress, Topology};
 
 /// A managed interface.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Link {
     /// Its name.
     pub name: String,
+    /// The largest packet, in bytes, where the topology says it.
+    pub mtu: Option<u32>,
     /// Its own addresses.
     pub addresses: Vec<IpNet>,
     /// The routers of default routes through it.
@@ -32,6 +34,7 @@ pub(super) fn links(topology: &Topology, (name, host): (&str, &Host), roles: &Ro
         .filter(|i| i.manage)
         .map(|i| Link {
             name: i.name.to_string(),
+            mtu: topology.networks[&i.network].mtu,
             addresses: i.addresses.clone(),
             gateways: Vec::new(),
             ignore_router_advertisements: i.address(Family::Ipv6).is_some(),
@@ -59,26 +62,24 @@ fn default_route<'t>(
     if let Some(route) = topology.nat_routes.get(&(name.to_owned(), family)) {
         return Some((host.interface_in(&route.network)?, route.gateway));
     }
-    host.interfaces.iter().find_map(|interface| {
-        let gateway = topology.networks[&interface.network]
-            .gateways
-            .iter()
-            .copied()
-            .find(|g| Family::of(*g) == family)
-            .filter(|g| !is_own(host, roles, *g))?;
-        // Addresses that are not ours to set may not be known; their default route is not ours either.
-        let reachable = interface.address(family).is_some() || !interface.manage;
-        reachable.then_some((interface, gateway))
-    })
+    host.router(&topology.networks, family, |address| becomes_own(roles, address))
 }
 
-/// Whether an address is, or may become, the host's own: then it is no way out.
-fn is_own(host: &Host, roles: &Roles<'_>, address: IpAddr) -> bool {
-    host.interfaces.iter().any(|i| i.addresses.iter().any(|a| a.addr() == address))
-        || roles
-            .groups
-            .iter()
-            .any(|(_, g)| g.instances.iter().any(|i| i.addresses.iter().any(|(a, _)| *a == address)))
+/// The interface by which a host reaches a real server.
+pub(super) fn towards<'t>(
+    topology: &'t Topology,
+    (name, host): (&str, &'t Host),
+    roles: &Roles<'_>,
+    at: &ServerAddress,
+) -> Option<&'t Interface> {
+    let near = at.network.as_deref().and_then(|network| host.interface_in(network));
+    near.or_else(|| Some(default_route(topology, (name, host), roles, Family::of(at.address))?.0))
+}
+
+/// Whether an address may become the host's own: then it is no way out.
+fn becomes_own(roles: &Roles<'_>, address: IpAddr) -> bool {
+    let mut instances = roles.groups.iter().flat_map(|(_, g)| &g.instances);
+    instances.any(|i| i.addresses.iter().any(|(a, _)| *a == address))
 }
 
 /// VIPs a direct-routing real server accepts packets for, in order.
@@ -86,7 +87,7 @@ pub(super) fn dummy(roles: &Roles<'_>) -> Vec<IpAddr> {
     let vips: BTreeSet<IpAddr> = roles
         .serves
         .iter()
-        .filter(|(service, _, _)| service.forward == Forward::Direct)
+        .filter(|(service, _, _)| service.forward.keeps_destination())
         .map(|(_, listen, _)| listen.address)
         .collect();
     vips.into_iter().collect()

@@ -2,16 +2,18 @@
 
 mod director;
 mod firewall;
+mod full_nat;
 mod kernel;
 mod links;
 
 use std::collections::HashMap;
 
-use fairway_config::{Config, Family, Forward};
+use fairway_config::{Config, Family};
 
-use crate::topology::{Group, Host, Listen, Server, ServerAddress, Service, Topology};
+use crate::topology::{Forward, Group, Host, Listen, Server, ServerAddress, Service, Topology};
 
 pub use firewall::{Firewall, Outbound, Translation, VrrpPeers};
+pub use full_nat::{SourceNat, SynProxy};
 pub use kernel::Setting;
 pub use links::Link;
 
@@ -54,9 +56,16 @@ impl<'t> Roles<'t> {
         !self.groups.is_empty() || !self.directs.is_empty()
     }
 
-    /// Whether it directs services of a forwarding kind and family.
-    fn forwards(&self, forward: Forward, family: Family) -> bool {
-        self.directs.iter().any(|(s, l)| s.forward == forward && Family::of(l.address) == family)
+    /// Whether replies of services it directs are forwarded, in a family.
+    fn forwards_replies(&self, family: Family) -> bool {
+        let mut directs = self.directs.iter();
+        directs.any(|(s, l)| s.forward.replies_pass_director() && Family::of(l.address) == family)
+    }
+
+    /// Whether IPVS must have netfilter track its connections: full NAT changes the source there, and a SYN proxy
+    /// has opened a connection before IPVS hears of it.
+    fn tracks_ipvs(&self) -> bool {
+        self.directs.iter().any(|(s, _)| s.forward == Forward::FullNat || s.syn_proxy)
     }
 
     /// Whether it has anything to do with a family as a director.
@@ -65,11 +74,14 @@ impl<'t> Roles<'t> {
             || self.groups.iter().any(|(_, g)| g.instances.iter().any(|i| i.family == family))
     }
 
-    /// The servers of the NAT services it directs.
-    fn nat_servers(&self) -> impl Iterator<Item = (&'t Service, &'t Listen, &'t Server, &'t ServerAddress)> {
+    /// The servers of the services of some forwarding kinds that it directs.
+    fn servers(
+        &self,
+        kinds: impl Fn(Forward) -> bool,
+    ) -> impl Iterator<Item = (&'t Service, &'t Listen, &'t Server, &'t ServerAddress)> {
         self.directs
             .iter()
-            .filter(|(s, _)| s.forward == Forward::Nat)
+            .filter(move |(s, _)| kinds(s.forward))
             .flat_map(|(s, l)| s.servers.iter().map(move |server| (*s, *l, server)))
             .filter_map(|(s, l, server)| Some((s, l, server, server.address(Family::of(l.address))?)))
     }

@@ -8,7 +8,7 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Serialize;
 
-use crate::plan::{Firewall, Translation};
+use crate::plan::{Firewall, SourceNat, SynProxy, Translation};
 
 #[derive(Serialize)]
 struct Set {
@@ -77,11 +77,85 @@ fn sockets(
     (sets, matches)
 }
 
+/// A SYN proxy's match and what it offers to clients.
+#[derive(Serialize)]
+struct SynProxyRule {
+    sockets: String,
+    mss: u32,
+}
+
+fn syn_proxy(services: &[SynProxy]) -> (Vec<Set>, Vec<SynProxyRule>) {
+    let rules = services.iter().filter_map(|proxy| {
+        let (first, _) = proxy.services.first()?;
+        let digit = if first.is_ipv4() { 4 } else { 6 };
+        let name = format!("syn_proxy{digit}_{}", proxy.mss);
+        let elements = proxy.services.iter().map(|(address, port)| format!("{address} . {port}")).collect();
+        let sockets = format!("{} daddr . tcp dport @{name}", family(*first));
+        let set = Set { name, r#type: format!("ipv{digit}_addr . inet_service"), elements };
+        Some((set, SynProxyRule { sockets, mss: proxy.mss }))
+    });
+    rules.unzip()
+}
+
+/// Rules that give requests of full NAT another source. What a connection was opened to is told by its conntrack
+/// entry: when it comes here IPVS has changed the destination. The sets differ by protocol, because nft cannot
+/// put the port into a key without knowing whose it is.
+fn source_nat(translations: &[SourceNat]) -> (Vec<Set>, Vec<String>) {
+    let (mut sets, mut rules): (Vec<Set>, Vec<String>) = (Vec::new(), Vec::new());
+    for translation in translations {
+        let mut elements: BTreeMap<(Protocol, bool), (bool, Vec<String>)> = BTreeMap::new();
+        for (protocol, address, port) in &translation.services {
+            let every_port = *port == 0;
+            let element = if every_port { address.to_string() } else { format!("{address} . {port}") };
+            elements
+                .entry((*protocol, every_port))
+                .or_insert_with(|| (address.is_ipv6(), Vec::new()))
+                .1
+                .push(element);
+        }
+        for ((protocol, every_port), (ipv6, elements)) in elements {
+            let (word, digit) = if ipv6 { ("ip6", 6) } else { ("ip", 4) };
+            let (suffix, port_type, port_key) = if every_port {
+                ("_all", "", "")
+            } else {
+                ("", " . inet_service", " . ct original proto-dst")
+            };
+            let base = format!("full_nat{digit}_{protocol}{suffix}");
+            let taken = sets.iter().filter(|set| set.name.starts_with(&base)).count();
+            let name = if taken == 0 { base } else { format!("{base}_{}", taken + 1) };
+            rules.push(format!(
+                "oifname \"{}\" meta l4proto {protocol} ct original {word} daddr{port_key} @{name} snat {word} to {}",
+                translation.interface,
+                source(word, protocol, &translation.addresses)
+            ));
+            sets.push(Set { name, r#type: format!("ipv{digit}_addr{port_type}"), elements });
+        }
+    }
+    (sets, rules)
+}
+
+/// The source address; one of several by a hash that is the same on all directors, so that a connection which
+/// changes directors keeps its source.
+fn source(word: &str, protocol: Protocol, addresses: &[IpAddr]) -> String {
+    match addresses {
+        [address] => address.to_string(),
+        _ => {
+            let pool: Vec<String> = addresses.iter().enumerate().map(|(n, a)| format!("{n} : {a}")).collect();
+            let (count, pool) = (addresses.len(), pool.join(", "));
+            format!("jhash {word} saddr . {protocol} sport mod {count} seed 0x1 map {{ {pool} }}")
+        }
+    }
+}
+
 /// The values of the template.
 pub(super) fn context(header: &str, firewall: &Firewall) -> Value {
     let (mut sets, services) = sockets("services", ("daddr", "dport"), &firewall.services);
     let (reply_sets, replies) = sockets("replies", ("saddr", "sport"), &firewall.replies);
     sets.extend(reply_sets);
+    let (proxy_sets, proxies) = syn_proxy(&firewall.syn_proxy);
+    sets.extend(proxy_sets);
+    let (source_sets, sources) = source_nat(&firewall.source_nat);
+    sets.extend(source_sets);
     let outbound: Vec<OutboundRule> = firewall
         .outbound
         .iter()
@@ -112,11 +186,13 @@ pub(super) fn context(header: &str, firewall: &Firewall) -> Value {
         policy => if firewall.drop { "drop" } else { "accept" },
         sets => Serde(&sets),
         vrrp => Serde(&firewall.vrrp),
+        syn_proxy => Serde(&proxies),
         services,
         replies,
         forward => firewall.drop || !firewall.replies.is_empty() || !outbound.is_empty(),
-        translates => outbound.iter().flat_map(|o| &o.outside).any(|way| way.action.is_some()),
+        translates => !sources.is_empty() || outbound.iter().flat_map(|o| &o.outside).any(|way| way.action.is_some()),
         outbound => Serde(&outbound),
+        source_nat => sources,
         allow,
     }
 }

@@ -129,6 +129,12 @@ static NETWORK: Shape = Shape {
             ADDRESS_OR_LIST,
             "Default router of managed hosts; one for each family as a list.",
         ),
+        optional(
+            "mtu",
+            Kind::Integer(576, 65535),
+            "The largest packet in bytes, where it is not 1500: 9000 with jumbo frames. Managed interfaces are set \
+             to it.",
+        ),
         defaulted(
             "snat",
             "true",
@@ -322,9 +328,24 @@ static SERVICE: Shape = Shape {
         ),
         required(
             "forward",
-            Kind::Word(&["direct", "nat"]),
-            "How packets reach the real servers: \"direct\" (same network; replies go straight to the client) or \
-             \"nat\" (replies come back through the director).",
+            Kind::Word(&["direct", "nat", "full-nat"]),
+            "How packets reach the real servers: \"direct\" (same network; replies go straight to the client), \
+             \"nat\" (the director is the servers' router, and replies come back through it) or \"full-nat\" \
+             (servers see the director's address, not the client's, and answer to it).",
+        ),
+        optional(
+            "source-addresses",
+            NAMES,
+            "Full NAT: virtual IPs of the same failover group, in the servers' network, that requests to the servers \
+             come from. Without it, those of the group that no service listens on; if there are none, the director's \
+             own address. Each carries 64,000 connections to a server's port.",
+        ),
+        defaulted(
+            "syn-proxy",
+            "false",
+            Kind::Boolean,
+            "TCP with \"nat\" or \"full-nat\": the director answers a client's SYN itself, and the server hears of \
+             the connection once the client has proved its address. Connections do not survive a change of directors.",
         ),
         defaulted("protocol", "\"tcp\"", Kind::Word(&["tcp", "udp", "sctp"]), "The transport."),
         defaulted(

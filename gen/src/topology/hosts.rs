@@ -3,7 +3,11 @@
 use std::net::IpAddr;
 
 use fairway_config::{Family, IfName};
+use indexmap::IndexMap;
 use ipnet::IpNet;
+
+/// The largest packet of a network that does not say it, in bytes.
+pub const ETHERNET_MTU: u32 = 1500;
 
 /// A network: one layer-2 domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,8 +16,17 @@ pub struct Network {
     pub subnets: Vec<IpNet>,
     /// Its routers, one for each family at most.
     pub gateways: Vec<IpAddr>,
+    /// The largest packet, in bytes, where one is written.
+    pub mtu: Option<u32>,
     /// Whether directors translate what NAT real servers of this network send out on their own.
     pub snat: bool,
+}
+
+impl Network {
+    /// The largest packet, in bytes.
+    pub fn largest_packet(&self) -> u32 {
+        self.mtu.unwrap_or(ETHERNET_MTU)
+    }
 }
 
 /// A machine.
@@ -24,6 +37,26 @@ pub struct Host {
 }
 
 impl Host {
+    /// The default router of a family, and the interface towards it: the gateway of the first network that has one
+    /// which the host can use. `becomes` tells addresses that may become the host's own.
+    pub fn router(
+        &self,
+        networks: &IndexMap<String, Network>,
+        family: Family,
+        becomes: impl Fn(IpAddr) -> bool,
+    ) -> Option<(&Interface, IpAddr)> {
+        let is_own =
+            |address| self.interfaces.iter().any(|i| i.addresses.iter().any(|a| a.addr() == address));
+        self.interfaces.iter().find_map(|interface| {
+            let gateways = networks.get(&interface.network)?.gateways.iter().copied();
+            let gateway =
+                gateways.filter(|g| Family::of(*g) == family).find(|g| !is_own(*g) && !becomes(*g))?;
+            // Addresses that are not ours to set may not be known; their default route is not ours either.
+            let reachable = interface.address(family).is_some() || !interface.manage;
+            reachable.then_some((interface, gateway))
+        })
+    }
+
     /// The interface in a network.
     pub fn interface_in(&self, network: &str) -> Option<&Interface> {
         self.interfaces.iter().find(|i| i.network == network)

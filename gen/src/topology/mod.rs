@@ -1,6 +1,7 @@
 //! The topology: the file as written, checked and resolved into a model where every reference holds.
 
 mod failover;
+mod forward;
 mod hosts;
 pub mod raw;
 mod resolve;
@@ -17,6 +18,7 @@ use crate::report::{Problems, Report, Rule};
 use crate::schema;
 
 pub use failover::{Group, GroupInstance, Transport};
+pub use forward::Forward;
 pub use hosts::{Host, Interface, Network, VirtualIp};
 pub use raw::{AllowText, FirewallPolicy};
 pub use service::{Listen, Server, ServerAddress, Service};
@@ -71,6 +73,12 @@ impl Topology {
             Some(topology) if !failed => Ok((topology, report)),
             _ => Err(report),
         }
+    }
+
+    /// The largest packet that all of these networks take, in bytes.
+    pub fn smallest_mtu<'n>(&self, networks: impl Iterator<Item = &'n str>) -> u32 {
+        let mtus = networks.filter_map(|name| self.networks.get(name)).map(Network::largest_packet);
+        mtus.min().unwrap_or(hosts::ETHERNET_MTU)
     }
 
     fn read(text: &str, problems: &mut Problems) -> Option<Self> {

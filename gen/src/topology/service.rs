@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 
 use fairway_config::{
-    Family, Forward, Period, Persistence, Protocol, RealServer, Scheduler, SchedulerFlag, StartHealth,
+    Family, Period, Persistence, Protocol, RealServer, Scheduler, SchedulerFlag, StartHealth,
 };
+
+use super::Forward;
 
 /// A virtual service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct Service {
     pub scheduler_flags: Vec<SchedulerFlag>,
     /// How packets reach the real servers.
     pub forward: Forward,
+    /// Whether the director opens connections itself before a server hears of them.
+    pub syn_proxy: bool,
     /// Clients stay with their server for this long.
     pub persistence: Option<Period>,
     /// Prefix lengths that make clients count as one, IPv4 and IPv6.
@@ -42,6 +46,11 @@ pub struct Listen {
     pub address: IpAddr,
     /// The port, 0 for every port.
     pub port: u16,
+    /// The network of the virtual IP; none if it is routed from elsewhere.
+    pub network: Option<String>,
+    /// Full NAT: virtual IPs that move with this one and from which requests go to the servers, with their
+    /// networks. In other networks it is the director's own address.
+    pub sources: Vec<(String, IpAddr)>,
     /// The failover group that has the virtual IP.
     pub group: Option<String>,
     /// The directors that serve it.
@@ -74,6 +83,14 @@ pub struct ServerAddress {
     pub address: IpAddr,
     /// The network it is in; none for a foreign machine elsewhere.
     pub network: Option<String>,
+}
+
+impl Listen {
+    /// The source addresses of full NAT in a network.
+    pub fn sources_in(&self, network: &str, family: Family) -> impl Iterator<Item = IpAddr> {
+        let here = self.sources.iter().filter(move |(n, a)| n == network && Family::of(*a) == family);
+        here.map(|(_, address)| *address)
+    }
 }
 
 impl Server {
@@ -118,7 +135,7 @@ impl Service {
             name: server.name.clone(),
             address: server.address(family)?.address,
             port: server.port_for(listen),
-            forward: self.forward,
+            forward: self.forward.for_director(),
             weight: server.weight,
             upper_threshold: server.upper_threshold,
             lower_threshold: server.lower_threshold,

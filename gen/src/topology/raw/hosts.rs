@@ -17,6 +17,8 @@ pub struct RawNetwork {
     pub subnets: Vec<Spanned<IpNet>>,
     /// `gateway`, one for each family at most.
     pub gateways: Vec<Spanned<AddressText>>,
+    /// `mtu`.
+    pub mtu: Option<Spanned<i64>>,
     /// `snat`.
     pub snat: Option<Spanned<bool>>,
 }
@@ -62,11 +64,13 @@ pub(super) fn read_network(
     let subnets = subnets.and_then(|v| v.list(problems, SUBNETS)).unwrap_or_default();
     let gateways =
         table.optional("gateway").and_then(|v| v.one_or_list(problems, ADDRESS)).unwrap_or_default();
+    let mtu = table.optional("mtu").and_then(|v| v.integer(problems, 576..=65535));
     let snat = table.optional("snat").and_then(|v| v.boolean(problems));
     table.finish(problems);
     Some(RawNetwork {
         subnets: subnets.iter().filter_map(|v| read_subnet(problems, v)).collect(),
         gateways: gateways.iter().filter_map(|v| read_address(problems, v)).collect(),
+        mtu,
         snat,
     })
 }

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use fairway_config::{Forward, Period, Protocol, Scheduler, SchedulerFlag, StartHealth};
+use fairway_config::{Period, Protocol, Scheduler, SchedulerFlag, StartHealth};
 use serde_spanned::Spanned;
 
+use super::super::Forward;
 use super::failover::read_names;
 use super::hosts::read_address;
 use super::{AddressText, ListenText, RawCheck};
@@ -26,6 +27,10 @@ pub struct RawService {
     pub scheduler_flags: Option<Spanned<Vec<SchedulerFlag>>>,
     /// `forward`.
     pub forward: Option<Spanned<Forward>>,
+    /// `source-addresses`.
+    pub source_addresses: Option<Spanned<Vec<Spanned<String>>>>,
+    /// `syn-proxy`.
+    pub syn_proxy: Option<Spanned<bool>>,
     /// `persistence`.
     pub persistence: Option<RawPersistence>,
     /// `one-packet`.
@@ -104,9 +109,14 @@ pub(super) fn read_service(
             .optional("scheduler")
             .and_then(|v| v.choice(problems, Rule::UnknownScheduler, &schedulers)),
         scheduler_flags: table.optional("scheduler-flags").and_then(|v| read_flags(problems, &v)),
-        forward: table.required(problems, "forward", "forward = \"direct\" or \"nat\"").and_then(|v| {
-            v.choice(problems, Rule::BadValue, &[("direct", Forward::Direct), ("nat", Forward::Nat)])
+        forward: table
+            .required(problems, "forward", "forward = \"direct\" or \"nat\"")
+            .and_then(|v| v.choice(problems, Rule::BadValue, &Forward::ALL.map(|f| (f.name(), f)))),
+        source_addresses: table.optional("source-addresses").map(|v| {
+            let names = read_names(problems, &v, "a list of virtual IPs such as [\"inside\"]");
+            Spanned::new(v.span.clone(), names)
         }),
+        syn_proxy: table.optional("syn-proxy").and_then(|v| v.boolean(problems)),
         persistence: table.optional("persistence").and_then(|v| read_persistence(problems, &v)),
         one_packet: table.optional("one-packet").and_then(|v| v.boolean(problems)),
         checks: table.optional("checks").map(|v| read_checks(problems, &v)).unwrap_or_default(),

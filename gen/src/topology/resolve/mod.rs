@@ -3,6 +3,7 @@
 //! Each step leaves out what it had to refuse, so that the next ones report only what is wrong in itself.
 
 mod failover;
+mod forwarding;
 mod hosts;
 mod networks;
 mod routes;
@@ -25,8 +26,14 @@ pub fn resolve(raw: &RawTopology, problems: &mut Problems) -> Topology {
     let hosts = hosts::resolve(raw, &networks, &index, problems);
     let virtual_ips = hosts::resolve_virtual_ips(raw, &index, &hosts.owners, problems);
     let groups = failover::resolve(raw, &hosts, &virtual_ips, &index, problems);
-    let parts =
-        services::Parts { raw, index: &index, hosts: &hosts, virtual_ips: &virtual_ips, groups: &groups };
+    let parts = services::Parts {
+        raw,
+        index: &index,
+        networks: &networks,
+        hosts: &hosts,
+        virtual_ips: &virtual_ips,
+        groups: &groups,
+    };
     let resolved = services::resolve(&parts, problems);
     Topology {
         cluster: raw.cluster.as_ref().map(|c| c.get_ref().clone()).unwrap_or_default(),

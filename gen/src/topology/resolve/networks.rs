@@ -97,7 +97,8 @@ pub fn resolve(raw: &RawTopology, problems: &mut Problems) -> (IndexMap<String, 
         let gateways = gateways(problems, &index, name, entry);
         let subnets = entry.value.subnets.iter().map(|s| *s.get_ref()).collect();
         let snat = entry.value.snat.as_ref().is_none_or(|s| *s.get_ref());
-        (name.clone(), Network { subnets, gateways, snat })
+        let mtu = entry.value.mtu.as_ref().and_then(|m| u32::try_from(*m.get_ref()).ok());
+        (name.clone(), Network { subnets, gateways, mtu, snat })
     });
     (networks.collect(), index)
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use fairway_config::{Family, Forward};
+use fairway_config::Family;
 
 use super::super::raw::RawServer;
-use super::super::{Listen, NatRoute, Server};
+use super::super::{Forward, Listen, NatRoute, Server};
 use super::servers::Around;
 use super::title;
 use crate::reader::Entry;
@@ -80,7 +80,8 @@ impl Around<'_> {
         server: &Entry<RawServer>,
         routes: &mut Routes,
     ) {
-        if !resolved.managed {
+        // Replies of full NAT go to the director's own address, whatever the default route.
+        if !resolved.managed || self.forward == Forward::FullNat {
             return;
         }
         for family in &self.families {

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use fairway_config::{Family, Forward};
+use fairway_config::Family;
 
 use super::super::raw::{RawServer, RawService};
-use super::super::{Host, Listen, Server, ServerAddress};
+use super::super::{Forward, Host, Listen, Server, ServerAddress};
 use super::routes::Routes;
 use super::services::Parts;
 use super::title;
@@ -90,7 +90,7 @@ impl<'a> Around<'a> {
                         "the other director would send it requests that its own IPVS sends on, round and round: \
                          use a machine that is not a director of the service"
                     }
-                    Forward::Nat => {
+                    Forward::Nat | Forward::FullNat => {
                         "its replies would not come back through the master: use a machine that is not a director \
                          of the service"
                     }
@@ -178,12 +178,16 @@ impl<'a> Around<'a> {
             let is_near = |c: &&Candidate<'_>| c.network.is_some_and(|n| self.shared.contains(&n));
             // NAT servers are behind the directors rather than beside them, where they have the choice.
             let behind = |c: &&Candidate<'_>| {
-                self.forward == Forward::Nat
+                self.forward.replies_pass_director()
                     && is_near(c)
                     && c.network.is_none_or(|n| !self.fronts.contains(&n))
             };
             let near = candidates.iter().find(behind).or_else(|| candidates.iter().find(is_near));
-            let far_is_fine = !managed && self.forward == Forward::Nat;
+            let far_is_fine = match self.forward {
+                Forward::Direct => false,
+                Forward::Nat => !managed,
+                Forward::FullNat => self.reach_each_other(name, *family),
+            };
             match near.or(if far_is_fine { candidates.first() } else { None }) {
                 Some(Candidate { address, network }) => {
                     addresses.push(ServerAddress { address: *address, network: network.map(str::to_owned) });
@@ -197,6 +201,11 @@ impl<'a> Around<'a> {
             }
         }
         Some(addresses)
+    }
+
+    /// Whether the directors and a server of another network can send to each other.
+    fn reach_each_other(&self, server: &str, family: Family) -> bool {
+        self.directors.iter().all(|d| self.parts.is_routed(d, family)) && self.parts.is_routed(server, family)
     }
 
     fn candidates(
@@ -300,6 +309,10 @@ impl<'a> Around<'a> {
                 Rule::NatGateway,
                 "replies come back through the director, which therefore needs an interface and a virtual IP in the \
                  server's network",
+            ),
+            Forward::FullNat => (
+                Rule::ServerRoute,
+                "give both a way to the other's network: an interface in it, or the gateway of a network of their own",
             ),
         };
         let apart: Vec<&str> = self

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::ops::Range;
 
-use fairway_config::{Check, Config, Family, Forward, Protocol, SCHEMA_VERSION};
+use fairway_config::{Check, Config, Family, Protocol, SCHEMA_VERSION};
 use indexmap::IndexMap;
 use serde_spanned::Spanned;
 
 use super::super::raw::{ListenTarget, ListenText, RawCheckUse, RawService, RawTopology};
-use super::super::{Group, Listen, NatRoute, Service, VirtualIp};
+use super::super::{Forward, Group, Listen, NatRoute, Network, Service, VirtualIp};
 use super::hosts::Hosts;
 use super::networks::NetworkIndex;
-use super::{routes, servers, title, unknown};
+use super::{forwarding, routes, servers, title, unknown};
 use crate::reader::Entry;
 use crate::report::{Problems, Rule};
 
@@ -20,6 +20,7 @@ use crate::report::{Problems, Rule};
 pub struct Parts<'a> {
     pub raw: &'a RawTopology,
     pub index: &'a NetworkIndex,
+    pub networks: &'a IndexMap<String, Network>,
     pub hosts: &'a Hosts,
     pub virtual_ips: &'a IndexMap<String, VirtualIp>,
     pub groups: &'a IndexMap<String, Group>,
@@ -46,6 +47,8 @@ struct Taken<'a> {
 struct Lookup<'a> {
     by_address: HashMap<IpAddr, &'a str>,
     group_of: HashMap<&'a str, &'a str>,
+    /// Addresses that some service listens on.
+    listened: HashSet<IpAddr>,
 }
 
 pub fn resolve(parts: &Parts<'_>, problems: &mut Problems) -> Resolved {
@@ -57,6 +60,15 @@ pub fn resolve(parts: &Parts<'_>, problems: &mut Problems) -> Resolved {
             .iter()
             .flat_map(|(group, g)| g.virtual_ips.iter().map(|v| (v.as_str(), group.as_str())))
             .collect(),
+        listened: raw
+            .services
+            .values()
+            .flat_map(|s| &s.value.listen)
+            .filter_map(|l| match &l.get_ref().target {
+                ListenTarget::Name(name) => parts.virtual_ips.get(name).map(|vip| vip.address),
+                ListenTarget::Address(address) => Some(*address),
+            })
+            .collect(),
     };
     let mut resolved = Resolved::default();
     for (name, entry) in &raw.checks {
@@ -67,7 +79,8 @@ pub fn resolve(parts: &Parts<'_>, problems: &mut Problems) -> Resolved {
     let mut taken = Taken::default();
     let mut routes = routes::Routes::default();
     for (name, entry) in &raw.services {
-        let listens = listens(problems, parts, &lookup, (name, entry), &mut taken);
+        let mut listens = listens(problems, parts, &lookup, (name, entry), &mut taken);
+        forwarding::sources(problems, parts, entry, &lookup.listened, &mut listens);
         let service = Service {
             protocol: protocol(&entry.value),
             scheduler: entry.value.scheduler.as_ref().map(|s| *s.get_ref()).unwrap_or_default(),
@@ -78,6 +91,7 @@ pub fn resolve(parts: &Parts<'_>, problems: &mut Problems) -> Resolved {
                 .map(|f| f.get_ref().clone())
                 .unwrap_or_default(),
             forward: entry.value.forward.as_ref().map_or(Forward::Nat, |f| *f.get_ref()),
+            syn_proxy: entry.value.syn_proxy.as_ref().is_some_and(|s| *s.get_ref()),
             persistence: entry
                 .value
                 .persistence
@@ -92,6 +106,7 @@ pub fn resolve(parts: &Parts<'_>, problems: &mut Problems) -> Resolved {
             listens,
         };
         schema_rules(problems, entry, &service);
+        forwarding::rules(problems, parts, entry, &service);
         probes_have_ports(problems, entry, &service, &resolved.checks);
         resolved.services.insert(name.clone(), service);
     }
@@ -166,7 +181,12 @@ fn listens<'a>(
             );
         }
         let group = group.map(|g| (*g).to_owned());
-        listens.push(Listen { name: listen_name, address, port, group, directors });
+        let network = match vip {
+            Some(vip) => parts.virtual_ips[vip].network.clone(),
+            None => parts.index.find(address).map(|(network, _)| network.to_owned()),
+        };
+        let sources = Vec::new();
+        listens.push(Listen { name: listen_name, address, port, network, sources, group, directors });
     }
     if let (Some(directors), false, true) = (&raw.directors, own_used, listens.len() == raw.listen.len()) {
         problems.add(
