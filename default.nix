@@ -31,6 +31,8 @@ in
   };
 
   inherit nixosModules;
+  # By name: derivations of pkgs.testers.runNixOSTest.
+  vmTests = tests;
   lib = fairwayLib;
   overlays.default = import ./nix/overlay.nix;
 

@@ -6,18 +6,24 @@ Lists of named tables ([[service]]) take settings by name: {"service": {"web": {
 
 import json
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import tomli_w
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 def merge(below: Any, above: Any, where: str) -> Any:
     """Tables are merged by key, lists of named tables by name; anything else is replaced. Null takes a key away."""
     if isinstance(below, list) and isinstance(above, dict):
         merged = list(below)
-        places = {table["name"]: index for index, table in enumerate(below) if isinstance(table, dict) and "name" in table}
+        places = {
+            table["name"]: index for index, table in enumerate(below) if isinstance(table, dict) and "name" in table
+        }
         for name, value in above.items():
             if name not in places:
                 known = ", ".join(places) or "none"

@@ -148,7 +148,7 @@ in
   isDirector = host: lib.elem host directors;
   isRealServer = host: lib.elem host realServers;
   # The files with passwords and keys that a host reads as director.
-  keyFiles =
+  keyFilesOf =
     host:
     lib.unique (
       lib.concatMap keyFilesBelow (

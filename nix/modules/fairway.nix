@@ -97,7 +97,7 @@ let
   # ---- secrets
 
   secretsDirectory = "/etc/fairway/secrets/";
-  wanted = lib.optionals director (facts.keyFiles cfg.host);
+  wanted = lib.optionals director (facts.keyFilesOf cfg.host);
   missingSecrets = lib.filter (
     file:
     lib.hasPrefix secretsDirectory file && !(cfg.secrets ? ${lib.removePrefix secretsDirectory file})
