@@ -24,12 +24,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use check::{Check, HttpCheck, Probe, TcpCheck};
+pub use check::{
+    AgentCheck, Check, Digest, DnsCheck, DnsRecord, DnsTransport, FileCheck, GrpcCheck, HttpCheck,
+    HttpMethod, Payload, PingCheck, Probe, ProbeTransport, ScriptCheck, SmtpCheck, StatusRange, TcpCheck,
+    Tls, UdpCheck, Via,
+};
 pub use failover::{
     Announce, Auth, Checksum, FailoverGroup, Instance, PassAuth, Preempt, VirtualIp, VrrpVersion,
 };
 pub use service::{
-    Forward, Listen, Persistence, Protocol, RealServer, Scheduler, SchedulerFlag, Service, StartHealth,
+    ChecksRequired, Forward, Listen, OnFailure, Persistence, PersistenceEngine, Protocol, Quorum, RealServer,
+    Scheduler, SchedulerFlag, Service, SorryServer, StartHealth, Tunnel, TunnelChecksum, TunnelKind,
 };
 pub use types::{Family, IfName, InvalidValue, Period, Priority, Vrid};
 pub use validate::Problem;

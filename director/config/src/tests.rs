@@ -81,20 +81,6 @@ rule!(timeouts_fit_the_kernel, "ipvs.timeouts.udp", |c| {
     let udp = Some(Period::from_secs(25 * 24 * 3600));
     c.ipvs.timeouts = Some(Timeouts { tcp: None, tcp_fin: None, udp })
 });
-rule!(a_check_has_one_probe, "checks.alive", |c| c.checks.get_mut("alive").unwrap().tcp = Some(TcpCheck {}));
-rule!(a_check_needs_a_timeout, "checks.alive.timeout", |c| {
-    c.checks.get_mut("alive").unwrap().timeout = Period::from_secs(0)
-});
-rule!(a_check_has_a_pace, "checks.alive.every", |c| c.checks.get_mut("alive").unwrap().every =
-    Period::from_millis(1));
-rule!(rise_is_positive, "checks.alive.rise", |c| c.checks.get_mut("alive").unwrap().rise = 0);
-rule!(fall_is_positive, "checks.alive.fall", |c| c.checks.get_mut("alive").unwrap().fall = 0);
-rule!(paths_are_absolute, "checks.alive.http.path", |c| {
-    c.checks.get_mut("alive").unwrap().http.as_mut().unwrap().path = "x".into()
-});
-rule!(status_codes_exist, "checks.alive.http.status", |c| {
-    c.checks.get_mut("alive").unwrap().http.as_mut().unwrap().status = vec![7]
-});
 rule!(v3_intervals_are_centiseconds, "failover.edge.instance.edge-public.advert-interval", |c| {
     c.failover[0].instances[0].advert_interval = Period::from_millis(15)
 });
@@ -139,35 +125,24 @@ rule!(unicast_over_ipv6_names_its_source, "failover.edge.instance.edge-public.so
 rule!(announcements_are_sent, "failover.edge.instance.edge-public.announce.repeat", |c| {
     c.failover[0].instances[0].announce.repeat = 0
 });
-rule!(two_services_cannot_share_a_port, "service.web2.listen", |c| {
-    let mut twin = c.services[0].clone();
-    twin.name = "web2".into();
-    c.services.push(twin)
-});
-rule!(direct_routing_keeps_the_port, "service.web.real-servers.web1.port", |c| {
-    c.services[0].real_servers[0].port = 8080
-});
-rule!(families_match, "service.web.real-servers.web1.address", |c| {
-    c.services[0].real_servers[0].address = "2001:db8::7".parse().unwrap()
-});
-rule!(flags_belong_to_their_scheduler, "service.web.scheduler-flags", |c| {
-    c.services[0].scheduler_flags = vec![SchedulerFlag::MhPort]
-});
-rule!(one_packet_is_for_udp, "service.web.one-packet", |c| c.services[0].one_packet = true);
-rule!(every_port_needs_persistence, "service.web.listen.port", |c| {
-    c.services[0].listen.port = 0;
-    c.services[0].persistence = None;
-    c.services[0].checks.clear();
-    c.services[0].real_servers.iter_mut().for_each(|r| r.port = 0)
-});
-rule!(every_port_needs_a_port_to_probe, "service.web.checks", |c| {
-    c.services[0].listen.port = 0;
-    c.services[0].scheduler_flags.clear();
-    c.services[0].real_servers.iter_mut().for_each(|r| r.port = 0)
-});
-rule!(weights_fit_the_kernel, "service.web.real-servers.web1.weight", |c| {
-    c.services[0].real_servers[0].weight = u32::MAX
-});
+/// `text_rule!(name, place, what, instead)`: with other text in the full example, exactly this place is reported.
+macro_rules! text_rule {
+    ($name:ident, $at:literal, $what:literal, $instead:literal) => {
+        #[test]
+        fn $name() {
+            assert!(FULL.contains($what), "{}", $what);
+            match Config::from_toml(&FULL.replacen($what, $instead, 1)) {
+                Err(Error::Invalid(problems)) => {
+                    assert_eq!(problems.iter().map(|p| p.at.as_str()).collect::<Vec<_>>(), [$at]);
+                }
+                other => panic!("expected a problem at {}, got {other:?}", $at),
+            }
+        }
+    };
+}
+
+mod checks;
+mod services;
 
 #[test]
 fn values_out_of_range_are_refused_while_parsing() {

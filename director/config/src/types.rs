@@ -28,6 +28,11 @@ impl Period {
         Self(Duration::from_millis(millis))
     }
 
+    /// Whether it is no time at all.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.0.is_zero()
+    }
+
     /// The standard library's form.
     pub const fn get(self) -> Duration {
         self.0

@@ -1,13 +1,13 @@
 //! The rules that hold between keys. Each names where it was broken and what to do.
 
+mod check;
+mod service;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use crate::{
-    Check, Config, Family, Forward, Instance, Preempt, RealServer, SCHEMA_VERSION, Scheduler, SchedulerFlag,
-    Service, VrrpVersion,
-};
+use crate::{Config, Family, Instance, Preempt, SCHEMA_VERSION, VrrpVersion};
 
 /// One broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +52,10 @@ pub(crate) fn problems(config: &Config) -> Vec<Problem> {
         }
     }
     for (name, check) in &config.checks {
-        check_problems(&mut found, name, check);
+        check::problems(&mut found, name, check);
     }
     failover_problems(&mut found, config);
-    service_problems(&mut found, config);
+    service::problems(&mut found, config);
     found.0
 }
 
@@ -64,45 +64,6 @@ struct Found(Vec<Problem>);
 impl Found {
     fn add(&mut self, at: impl Into<String>, message: impl Into<String>) {
         self.0.push(Problem { at: at.into(), message: message.into() });
-    }
-}
-
-fn check_problems(found: &mut Found, name: &str, check: &Check) {
-    let at = |key: &str| format!("checks.{name}{key}");
-    if check.probe().is_none() {
-        found.add(at(""), "give exactly one probe: tcp = {} or http = { .. }");
-    }
-    if check.timeout.get().is_zero() {
-        found.add(at(".timeout"), "must be longer than zero");
-    }
-    if check.every.get() < Duration::from_millis(10) {
-        found.add(at(".every"), format!("{} is too short; use at least 10ms", check.every));
-    }
-    for (key, value) in [(".rise", check.rise), (".fall", check.fall)] {
-        if value == 0 {
-            found.add(at(key), "must be at least 1");
-        }
-    }
-    if check.port == Some(0) {
-        found.add(at(".port"), "0 is no port");
-    }
-    if let Some(http) = &check.http {
-        if !http.path.starts_with('/') || http.path.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            found.add(
-                at(".http.path"),
-                format!("\"{}\" must start with \"/\" and hold no white space", http.path),
-            );
-        }
-        if http.status.is_empty() || http.status.iter().any(|s| !(100..=599).contains(s)) {
-            found.add(at(".http.status"), "list the status codes that pass, each from 100 to 599");
-        }
-        if http
-            .host
-            .as_ref()
-            .is_some_and(|h| h.is_empty() || h.contains(|c: char| c.is_whitespace() || c.is_control()))
-        {
-            found.add(at(".http.host"), "must be a host name without white space");
-        }
     }
 }
 
@@ -257,116 +218,7 @@ fn unicast_problems(found: &mut Found, at: &str, instance: &Instance) {
     }
 }
 
-fn service_problems(found: &mut Found, config: &Config) {
-    let mut names = HashSet::new();
-    let mut listens: HashMap<_, &str> = HashMap::new();
-    for service in &config.services {
-        let at = format!("service.{}", service.name);
-        if service.name.is_empty() {
-            found.add(&at, "a service needs a name");
-        }
-        if !names.insert(&service.name) {
-            found.add(&at, "this service is given twice; give each its own name");
-        }
-        if let Some(other) = listens.insert(service.listen, &service.name) {
-            found.add(format!("{at}.listen"), format!("{} is already served by {other}", service.listen));
-        }
-        for check in &service.checks {
-            if !config.checks.contains_key(check) {
-                found.add(
-                    format!("{at}.checks"),
-                    format!("there is no check \"{check}\"; define it under [checks.{check}]"),
-                );
-            }
-        }
-        if service.listen.port == 0
-            && let Some(check) =
-                service.checks.iter().find(|c| config.checks.get(*c).is_some_and(|c| c.port.is_none()))
-        {
-            found.add(format!("{at}.checks"), format!("a service of every port (0) gives \"{check}\" no port to probe; add port = .. to the check"));
-        }
-        scheduling_problems(found, &at, service);
-        let (mut servers, mut endpoints) = (HashSet::new(), HashMap::new());
-        for server in &service.real_servers {
-            let at = format!("{at}.real-servers.{}", server.name);
-            if !servers.insert(&server.name) {
-                found.add(&at, "this server is given twice; give each its own name");
-            }
-            if let Some(other) = endpoints.insert((server.address, server.port), &server.name) {
-                found.add(&at, format!("has the address and port of {other}"));
-            }
-            server_problems(found, &at, service, server);
-        }
-    }
-}
-
 /// Whether the kernel, which counts in seconds, can hold it.
 fn whole_seconds(period: crate::Period) -> bool {
     period.get().subsec_nanos() == 0 && period.get().as_secs() >= 1
-}
-
-fn scheduling_problems(found: &mut Found, at: &str, service: &Service) {
-    if let Some(persistence) = &service.persistence {
-        if !whole_seconds(persistence.timeout)
-            || persistence.timeout.get() > Duration::from_secs(31 * 24 * 3600)
-        {
-            found.add(
-                format!("{at}.persistence.timeout"),
-                format!("{} must be whole seconds, from 1s to 31days", persistence.timeout),
-            );
-        }
-        if persistence.prefix.is_some_and(|p| p == 0 || p > service.listen.family().host_prefix()) {
-            found.add(format!("{at}.persistence.prefix"), "is no prefix length of the service's family");
-        }
-    }
-    if service.listen.port == 0 && service.persistence.is_none() {
-        found.add(
-            format!("{at}.listen.port"),
-            "0 (every port) needs persistence; give a port or add persistence",
-        );
-    }
-    if service.one_packet && service.listen.protocol != crate::Protocol::Udp {
-        found.add(format!("{at}.one-packet"), "works for udp only");
-    }
-    for flag in &service.scheduler_flags {
-        let wants = match flag {
-            SchedulerFlag::ShFallback | SchedulerFlag::ShPort => Scheduler::Sh,
-            SchedulerFlag::MhFallback | SchedulerFlag::MhPort => Scheduler::Mh,
-        };
-        if service.scheduler != wants {
-            found
-                .add(format!("{at}.scheduler-flags"), format!("{flag:?} belongs to scheduler = \"{wants}\""));
-        }
-    }
-}
-
-fn server_problems(found: &mut Found, at: &str, service: &Service, server: &RealServer) {
-    if Family::of(server.address) != service.listen.family() {
-        found.add(
-            format!("{at}.address"),
-            format!(
-                "{} is not {}; direct and nat need the service's family",
-                server.address,
-                service.listen.family()
-            ),
-        );
-    }
-    if server.forward == Forward::Direct && server.port != service.listen.port {
-        found.add(
-            format!("{at}.port"),
-            format!(
-                "{} differs from the service's {}; direct routing cannot change ports, use forward = \"nat\"",
-                server.port, service.listen.port
-            ),
-        );
-    }
-    if server.port == 0 && service.listen.port != 0 {
-        found.add(format!("{at}.port"), "0 is no port");
-    }
-    if i32::try_from(server.weight).is_err() {
-        found.add(format!("{at}.weight"), format!("{} is too large; use at most 2147483647", server.weight));
-    }
-    if server.upper_threshold != 0 && server.lower_threshold > server.upper_threshold {
-        found.add(format!("{at}.lower-threshold"), "must not exceed upper-threshold");
-    }
 }

@@ -12,6 +12,7 @@ mod services;
 mod status;
 mod summary;
 mod table;
+mod unsupported;
 mod vrrp;
 
 use std::path::PathBuf;

@@ -54,11 +54,11 @@ pub type ServicesStatus = BTreeMap<String, ServiceStatus>;
 /// A virtual service as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceStatus {
-    /// The VIP.
-    pub address: IpAddr,
+    /// The VIP; none for a service of marked packets.
+    pub address: Option<IpAddr>,
     /// The port.
     pub port: u16,
-    /// `tcp`, `udp` or `sctp`.
+    /// `tcp`, `udp` or `sctp`; empty for a service of marked packets.
     pub protocol: &'static str,
     /// Scheduler name.
     pub scheduler: &'static str,
@@ -68,6 +68,13 @@ pub struct ServiceStatus {
     pub real_servers: BTreeMap<String, RealServerStatus>,
 }
 
+impl ServiceStatus {
+    /// The VIP as text; empty for a service of marked packets.
+    pub fn address_text(&self) -> String {
+        self.address.map(|address| address.to_string()).unwrap_or_default()
+    }
+}
+
 /// A real server of one virtual service as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RealServerStatus {
@@ -75,7 +82,7 @@ pub struct RealServerStatus {
     pub address: IpAddr,
     /// Its port.
     pub port: u16,
-    /// `direct` or `nat`.
+    /// `direct`, `nat` or `tunnel`.
     pub forward: &'static str,
     /// Weight as configured.
     pub weight: u32,

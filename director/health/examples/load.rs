@@ -45,11 +45,9 @@ async fn load(count: u32, http: bool, port: u16) -> Result<(), Box<dyn Error>> {
     let spec = Arc::new(Spec::new(&Check {
         every: Period::from_secs(1),
         timeout: Period::from_millis(900),
-        rise: 2,
-        fall: 2,
-        port: None,
-        tcp: (!http).then_some(TcpCheck {}),
+        tcp: (!http).then(TcpCheck::default),
         http: http.then(HttpCheck::default),
+        ..Check::default()
     })?);
     let first = u32::from(Ipv4Addr::new(127, 1, 0, 1));
     let subjects = (0..count)

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairway_config::{Check, HttpCheck};
+use fairway_config::{Check, HttpCheck, StatusRange};
 use hyper::Uri;
 use hyper::header::HeaderValue;
 use regex::bytes::Regex;
@@ -16,6 +16,9 @@ pub enum Error {
     /// Neither or both of `tcp` and `http` are given.
     #[error("give exactly one probe: tcp = {{}} or http = {{ .. }}")]
     Kind,
+    /// A kind of probe that this version does not have.
+    #[error("{0} checks are not carried out by this version; use tcp or http")]
+    NotYet(&'static str),
     /// The body pattern is no regular expression.
     #[error("http.body is not a regular expression: {0}")]
     Body(#[source] regex::Error),
@@ -60,7 +63,7 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct HttpSpec {
     pub(crate) uri: Uri,
-    pub(crate) status: Vec<u16>,
+    pub(crate) status: Vec<StatusRange>,
     pub(crate) host: Option<HeaderValue>,
     pub(crate) body: Option<Regex>,
 }
@@ -74,6 +77,7 @@ impl Spec {
         let kind = match check.probe().ok_or(Error::Kind)? {
             fairway_config::Probe::Tcp(_) => Kind::Tcp,
             fairway_config::Probe::Http(http) => Kind::Http(HttpSpec::new(http)?),
+            other => return Err(Error::NotYet(other.name())),
         };
         Ok(Self { check: Check { port: None, ..check.clone() }, port: check.port, kind })
     }

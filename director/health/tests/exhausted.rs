@@ -15,9 +15,8 @@ async fn lack_of_descriptors_is_not_held_against_the_server() {
         timeout: Period::from_secs(1),
         rise: 1,
         fall: 1,
-        port: None,
-        tcp: Some(TcpCheck {}),
-        http: None,
+        tcp: Some(TcpCheck::default()),
+        ..Check::default()
     };
     let spec = Arc::new(Spec::new(&check).unwrap());
     let subject = Subject::new(listener.local_addr().unwrap(), spec).unwrap();

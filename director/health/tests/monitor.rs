@@ -21,9 +21,8 @@ fn check(every_ms: u64) -> Check {
         timeout: Period::from_secs(5),
         rise: 2,
         fall: 2,
-        port: None,
-        tcp: Some(TcpCheck {}),
-        http: None,
+        tcp: Some(TcpCheck::default()),
+        ..Check::default()
     }
 }
 

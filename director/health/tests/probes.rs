@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fairway_config::{Check, HttpCheck, Period, TcpCheck};
+use fairway_config::{Check, HttpCheck, Period, StatusRange, TcpCheck};
 use fairway_health::{Outcome, Spec, Subject, probe};
 use server::{Act, serve};
 
@@ -17,19 +17,11 @@ const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(10);
 
 fn check(timeout: Duration) -> Check {
-    Check {
-        every: Period::from_secs(1),
-        timeout: Period(timeout),
-        rise: 1,
-        fall: 1,
-        port: None,
-        tcp: None,
-        http: None,
-    }
+    Check { every: Period::from_secs(1), timeout: Period(timeout), rise: 1, fall: 1, ..Check::default() }
 }
 
 fn tcp(target: SocketAddr, timeout: Duration) -> Subject {
-    let spec = Spec::new(&Check { tcp: Some(TcpCheck {}), ..check(timeout) }).unwrap();
+    let spec = Spec::new(&Check { tcp: Some(TcpCheck::default()), ..check(timeout) }).unwrap();
     Subject::new(target, Arc::new(spec)).unwrap()
 }
 
@@ -120,9 +112,9 @@ async fn the_request_is_what_the_check_says() {
     let (target, server) = serve(Act::say("HTTP/1.1 204 No Content\r\n\r\n")).await;
     let wanted = HttpCheck {
         path: "/healthz?deep=1".to_owned(),
-        status: vec![200, 204],
+        status: vec![StatusRange::one(200), StatusRange::one(204)],
         host: Some("shop.example".to_owned()),
-        body: None,
+        ..HttpCheck::default()
     };
     assert_eq!(bounded(&http(target, LONG, wanted)).await, pass("status 204"));
     let request = server.await.unwrap().unwrap();

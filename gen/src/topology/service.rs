@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use fairway_config::{
-    Family, Period, Persistence, Protocol, RealServer, Scheduler, SchedulerFlag, StartHealth,
+    ChecksRequired, Family, OnFailure, Period, Persistence, Protocol, Quorum, RealServer, Scheduler,
+    SchedulerFlag, StartHealth,
 };
 
 use super::Forward;
@@ -115,17 +116,23 @@ impl Service {
         };
         fairway_config::Service {
             name: listen.name.clone(),
-            listen: fairway_config::Listen {
+            listen: fairway_config::Listen::Address {
                 address: listen.address,
                 port: listen.port,
                 protocol: self.protocol,
             },
             scheduler: self.scheduler,
             scheduler_flags: self.scheduler_flags.clone(),
-            persistence: self.persistence.map(|timeout| Persistence { timeout, prefix }),
+            persistence: self.persistence.map(|timeout| Persistence { timeout, prefix, engine: None }),
             one_packet: self.one_packet,
             checks: self.checks.clone(),
+            checks_required: ChecksRequired::default(),
             start: self.start,
+            on_failure: OnFailure::default(),
+            slow_start: None,
+            suspend_on_backup: false,
+            quorum: Quorum::default(),
+            sorry_server: None,
             real_servers: self.servers.iter().filter_map(|s| self.server_for(s, listen, family)).collect(),
         }
     }
@@ -139,6 +146,8 @@ impl Service {
             weight: server.weight,
             upper_threshold: server.upper_threshold,
             lower_threshold: server.lower_threshold,
+            checks: None,
+            on_failure: None,
         })
     }
 }

@@ -25,7 +25,7 @@ impl VirtualService {
 
     #[zbus(property)]
     fn address(&self) -> String {
-        self.state.get(|s| s.address.to_string())
+        self.state.get(ServiceStatus::address_text)
     }
 
     #[zbus(property)]
@@ -82,7 +82,7 @@ impl Published for ServiceStatus {
 
     fn properties(&self, key: &String) -> Properties {
         vec![
-            ("Address", Variant::from(self.address.to_string())),
+            ("Address", Variant::from(self.address_text())),
             ("Port", Variant::from(self.port)),
             ("Protocol", Variant::from(self.protocol)),
             ("Scheduler", Variant::from(self.scheduler)),

@@ -233,7 +233,7 @@ async fn every_property_but_the_name_is_signalled() {
         (server.detail, server.drained) = ("refused".into(), true);
         service.real_servers.insert("web1".into(), server.clone());
         service.real_servers.insert("web9".into(), server);
-        (service.address, service.port, service.protocol, service.scheduler) = (other, 9, "udp", "rr");
+        (service.address, service.port, service.protocol, service.scheduler) = (Some(other), 9, "udp", "rr");
         service.kernel_error = Some("no".into());
     });
     let mut seen = HashMap::new();

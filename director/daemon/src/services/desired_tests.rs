@@ -110,14 +110,7 @@ impl Bench {
 fn weight_in(table: &Table, config: &Config, service: &str, server: &str) -> Option<u32> {
     let service = config.services.iter().find(|s| s.name == service).unwrap();
     let server = service.real_servers.iter().find(|s| s.name == server).unwrap();
-    let key = ServiceKey::Address {
-        address: service.listen.address,
-        port: service.listen.port,
-        protocol: match service.listen.protocol {
-            fairway_config::Protocol::Udp => fairway_ipvs::Protocol::UDP,
-            _ => fairway_ipvs::Protocol::TCP,
-        },
-    };
+    let key = crate::table::service_key(&service.listen);
     let key2 = DestinationKey { address: server.address, port: server.port };
     table[&key].destinations.get(&key2).map(|destination| destination.weight)
 }
@@ -265,7 +258,10 @@ fn a_reload_keeps_health_and_serves_on_while_new_checks_begin() {
     assert_eq!(bench.weights("api"), [Some(1), Some(1)], "the verdict of the unchanged check was kept");
     // A service that moves to another address is a new one, but its servers are known.
     bench.report(bench.numbers()[0], Health::Up);
-    bench.config.services[0].listen.port = 8080;
+    let fairway_config::Listen::Address { port, .. } = &mut bench.config.services[0].listen else {
+        unreachable!("web listens on an address")
+    };
+    *port = 8080;
     bench.reload();
     assert_eq!(bench.weights("web"), [Some(9), Some(1)]);
 }

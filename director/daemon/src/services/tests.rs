@@ -253,7 +253,7 @@ async fn a_reload_keeps_health_and_drops_what_is_gone() {
     running.reload(&moved).await.unwrap();
     let web = running.status.borrow_and_update()["web"].clone();
     assert_eq!(
-        (web.address.to_string().as_str(), web.real_servers["web1"].effective_weight),
+        (web.address_text().as_str(), web.real_servers["web1"].effective_weight),
         ("192.0.2.7", Some(3))
     );
     assert!(!running.kernel.state().table.contains_key(&web_key()));

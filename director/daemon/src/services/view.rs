@@ -16,10 +16,7 @@ pub(super) fn service(desired: &Desired, index: usize, kernel: &TableStatus) -> 
         let status = RealServerStatus {
             address: config.address,
             port: config.port,
-            forward: match config.forward {
-                fairway_config::Forward::Direct => "direct",
-                fairway_config::Forward::Nat => "nat",
-            },
+            forward: config.forward.name(),
             weight: config.weight,
             effective_weight: in_kernel.map(|destination| destination.weight),
             health: health.as_str(),
@@ -29,13 +26,9 @@ pub(super) fn service(desired: &Desired, index: usize, kernel: &TableStatus) -> 
         (config.name.clone(), status)
     };
     ServiceStatus {
-        address: listen.address,
-        port: listen.port,
-        protocol: match listen.protocol {
-            fairway_config::Protocol::Tcp => "tcp",
-            fairway_config::Protocol::Udp => "udp",
-            fairway_config::Protocol::Sctp => "sctp",
-        },
+        address: listen.address(),
+        port: listen.port(),
+        protocol: listen.protocol().map_or("", fairway_config::Protocol::name),
         scheduler: planned.config.scheduler.name(),
         kernel_error: error(&planned.key, kernel).map(str::to_owned),
         real_servers: desired.servers(index).map(server).collect(),

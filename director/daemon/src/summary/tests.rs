@@ -25,7 +25,7 @@ fn service(servers: &[(&str, &'static str, bool)]) -> ServiceStatus {
         drained,
     };
     ServiceStatus {
-        address,
+        address: Some(address),
         port: 80,
         protocol: "tcp",
         scheduler: "wlc",

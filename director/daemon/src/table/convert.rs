@@ -4,20 +4,29 @@ use std::num::NonZeroU32;
 
 use fairway_config as config;
 use fairway_ipvs::{
-    BadName, Destination, DestinationKey, Family, Flags, Forward, Name, Netmask, Persistence, Protocol,
-    ServiceKey, Settings, Timeouts,
+    BadName, Destination, DestinationKey, Encapsulation, Family, Flags, Forward, Name, Netmask, Persistence,
+    Protocol, ServiceKey, Settings, Timeouts, Tunnel, TunnelFlags,
 };
 
 /// What the kernel tells a configured service by.
 pub(crate) fn service_key(listen: &config::Listen) -> ServiceKey {
-    ServiceKey::Address {
-        address: listen.address,
-        port: listen.port,
-        protocol: match listen.protocol {
-            config::Protocol::Tcp => Protocol::TCP,
-            config::Protocol::Udp => Protocol::UDP,
-            config::Protocol::Sctp => Protocol::SCTP,
-        },
+    match *listen {
+        config::Listen::Address { address, port, protocol } => {
+            let protocol = match protocol {
+                config::Protocol::Tcp => Protocol::TCP,
+                config::Protocol::Udp => Protocol::UDP,
+                config::Protocol::Sctp => Protocol::SCTP,
+            };
+            ServiceKey::Address { address, port, protocol }
+        }
+        config::Listen::Fwmark { mark, family } => ServiceKey::Mark { mark, family: to_kernel(family) },
+    }
+}
+
+fn to_kernel(family: config::Family) -> Family {
+    match family {
+        config::Family::Ipv4 => Family::V4,
+        config::Family::Ipv6 => Family::V6,
     }
 }
 
@@ -26,7 +35,7 @@ pub(crate) fn service_key(listen: &config::Listen) -> ServiceKey {
 /// # Errors
 /// [`BadName`] if the scheduler's name is none the kernel could hold.
 pub(crate) fn settings(service: &config::Service) -> Result<Settings, BadName> {
-    let family = Family::of(service.listen.address);
+    let family = to_kernel(service.listen.family());
     let mut settings = Settings::new(Name::new(service.scheduler.name())?);
     for flag in &service.scheduler_flags {
         settings.flags |= match flag {
@@ -44,6 +53,8 @@ pub(crate) fn settings(service: &config::Service) -> Result<Settings, BadName> {
             None => Netmask::host(family),
         },
     });
+    let engine = service.persistence.and_then(|persistence| persistence.engine);
+    settings.engine = engine.map(|engine| Name::new(engine.name())).transpose()?;
     Ok(settings)
 }
 
@@ -53,6 +64,7 @@ pub(crate) fn destination(server: &config::RealServer, weight: u32) -> (Destinat
     let forward = match server.forward {
         config::Forward::Direct => Forward::Direct,
         config::Forward::Nat => Forward::Nat,
+        config::Forward::Tunnel(tunnel) => Forward::Tunnel(encapsulation(tunnel)),
     };
     let destination = Destination {
         forward,
@@ -61,6 +73,22 @@ pub(crate) fn destination(server: &config::RealServer, weight: u32) -> (Destinat
         lower_threshold: server.lower_threshold,
     };
     (key, destination)
+}
+
+fn encapsulation(tunnel: config::Tunnel) -> Tunnel {
+    Tunnel {
+        encapsulation: match tunnel.kind {
+            config::TunnelKind::Ipip => Encapsulation::IPIP,
+            config::TunnelKind::Gre => Encapsulation::GRE,
+            config::TunnelKind::Gue => Encapsulation::GUE,
+        },
+        port: tunnel.port.unwrap_or(0),
+        flags: match tunnel.checksum {
+            config::TunnelChecksum::None => TunnelFlags::NO_CHECKSUM,
+            config::TunnelChecksum::Full => TunnelFlags::CHECKSUM,
+            config::TunnelChecksum::Remote => TunnelFlags::REMOTE_CHECKSUM,
+        },
+    }
 }
 
 /// The configured connection timeouts.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 
 use bytes::Bytes;
+use fairway_config::StatusRange;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -78,7 +79,7 @@ async fn exchange(
 ) -> Result<Outcome, hyper::Error> {
     let response = sender.send_request(request).await?;
     let status = response.status().as_u16();
-    if !spec.status.contains(&status) {
+    if !spec.status.iter().any(|range| range.contains(status)) {
         return Ok(Outcome::Fail(format!("status {status} instead of {}", list(&spec.status)).into()));
     }
     *stage = Stage::Reading;
@@ -119,6 +120,6 @@ fn explain(error: &hyper::Error, stage: Stage) -> Outcome {
     }
 }
 
-fn list(status: &[u16]) -> String {
+fn list(status: &[StatusRange]) -> String {
     status.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use fairway_config::{Check, Config, HttpCheck, SCHEMA_VERSION, TcpCheck};
+use fairway_config::{Check, Config, HttpCheck, SCHEMA_VERSION, StatusRange, TcpCheck};
 use serde_spanned::Spanned;
 
 use crate::reader::Value;
@@ -13,7 +13,7 @@ use crate::report::{Problems, Rule};
 #[derive(Debug, Default)]
 pub struct RawCheck {
     /// Absent if it could not be read.
-    pub check: Option<Check>,
+    pub check: Option<Box<Check>>,
 }
 
 const PERIOD: &str = "a length of time such as \"2s\"";
@@ -21,7 +21,7 @@ const PERIOD: &str = "a length of time such as \"2s\"";
 pub(super) fn read_check(problems: &mut Problems, value: Value<'_>, name: Range<usize>) -> Option<RawCheck> {
     let before = problems.len();
     let mut table = value.table(problems, "a check such as { tcp = {} }")?.at(name.clone());
-    let mut check: Check = toml::from_str("").expect("every key of a check has a default");
+    let mut check = Check::default();
     if let Some(every) = table.optional("every").and_then(|v| v.parsed(problems, PERIOD)) {
         check.every = every.into_inner();
     }
@@ -40,14 +40,14 @@ pub(super) fn read_check(problems: &mut Problems, value: Value<'_>, name: Range<
         .and_then(|n| u16::try_from(n.into_inner()).ok());
     if let Some(tcp) = table.optional("tcp").and_then(|v| v.table(problems, "{}")) {
         tcp.finish(problems);
-        check.tcp = Some(TcpCheck {});
+        check.tcp = Some(TcpCheck::default());
     }
     check.http = table.optional("http").and_then(|v| read_http(problems, &v));
     table.finish(problems);
     if problems.len() == before {
         check_rules(problems, &value, name, &check);
     }
-    Some(RawCheck { check: Some(check) })
+    Some(RawCheck { check: Some(Box::new(check)) })
 }
 
 fn count(problems: &mut Problems, value: Option<Value<'_>>) -> Option<u32> {
@@ -68,6 +68,7 @@ fn read_http(problems: &mut Problems, value: &Value<'_>) -> Option<HttpCheck> {
             .iter()
             .filter_map(|v| v.integer(problems, 100..=599))
             .filter_map(|n| u16::try_from(n.into_inner()).ok())
+            .map(StatusRange::one)
             .collect();
     }
     let mut text =

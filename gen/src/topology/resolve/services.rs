@@ -73,7 +73,7 @@ pub fn resolve(parts: &Parts<'_>, problems: &mut Problems) -> Resolved {
     let mut resolved = Resolved::default();
     for (name, entry) in &raw.checks {
         if let Some(check) = &entry.value.check {
-            resolved.checks.insert(name.clone(), check.clone());
+            resolved.checks.insert(name.clone(), (**check).clone());
         }
     }
     let mut taken = Taken::default();
@@ -311,7 +311,7 @@ fn checks(
                         break candidate;
                     }
                 };
-                all.insert(free.clone(), check.clone());
+                all.insert(free.clone(), (**check).clone());
                 names.push(free);
             }
         }

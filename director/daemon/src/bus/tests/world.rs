@@ -260,7 +260,7 @@ pub fn web() -> ServiceStatus {
         drained: false,
     };
     ServiceStatus {
-        address: "192.0.2.1".parse().unwrap(),
+        address: Some("192.0.2.1".parse().unwrap()),
         port: 80,
         protocol: "tcp",
         scheduler: "wlc",
