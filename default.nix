@@ -16,6 +16,7 @@ let
     nixosSystem = import (pkgs.path + "/nixos/lib/eval-config.nix");
   };
   optionsDocument = import ./nix/options-document.nix { inherit pkgs; };
+  images = import ./nix/images { inherit pkgs; };
   tests = import ./nix/vm-tests.nix { inherit pkgs nixosModules; };
 in
 {
@@ -28,9 +29,10 @@ in
       fairway-static
       ;
     options-document = pkgs.writeText "nixos-options.md" optionsDocument;
-  };
+  }
+  // lib.mapAttrs' (name: lib.nameValuePair "image-${name}") images;
 
-  inherit nixosModules;
+  inherit images nixosModules;
   # By name: derivations of pkgs.testers.runNixOSTest.
   vmTests = tests;
   lib = fairwayLib;

@@ -118,7 +118,7 @@ in
     driver = test.driver.drvPath;
     script = test.config.testScriptString;
     nodes = lib.attrNames test.config.nodes;
-    refused = lib.concatMap (node: refused node) (lib.attrValues test.config.nodes);
+    refused = lib.concatMap (node: refused node ++ node.warnings) (lib.attrValues test.config.nodes);
   }) project.vmTests;
 
   images = lib.mapAttrs (_: image: image.drvPath) project.images;

@@ -1,4 +1,4 @@
-# The nodes of a VM test: the hosts of a topology and a client. A test is a module of pkgs.testers.runNixOSTest:
+# The nodes of a VM test: the hosts of a topology and a client. A test makes a module of pkgs.testers.runNixOSTest:
 #
 #   { cluster, ... }:
 #   cluster { topology = ./topologies/guests-direct.toml; }
@@ -20,9 +20,22 @@ let
     outside = 1;
     inside = 2;
   };
+  # The topology's addresses, not the driver's.
+  withoutOthers =
+    name:
+    { config, ... }:
+    {
+      networking.interfaces = lib.mkIf config.services.fairway.enable (
+        lib.genAttrs (facts.managedInterfaces name) (_: {
+          ipv4.addresses = lib.mkForce [ ];
+          ipv6.addresses = lib.mkForce [ ];
+        })
+      );
+    };
   host = name: {
     imports = [
       nixosModules.default
+      (withoutOthers name)
     ]
     ++ lib.optional (facts.isRealServer name) ./example/web.nix
     ++ lib.optional (nodes ? ${name}) nodes.${name};

@@ -10,10 +10,16 @@ in
 lib.genAttrs names (
   name:
   pkgs.testers.runNixOSTest {
-    imports = [ (directory + "/${name}.nix") ];
-    _module.args.cluster = import ./vm-cluster.nix { inherit lib nixosModules; };
+    imports = [
+      (import (directory + "/${name}.nix") {
+        inherit lib;
+        cluster = import ./vm-cluster.nix { inherit lib nixosModules; };
+      })
+    ];
     inherit name;
     globalTimeout = 900;
-    testScript = builtins.readFile (directory + "/scripts/${name}.py");
+    testScript =
+      builtins.readFile (directory + "/scripts/common.py")
+      + builtins.readFile (directory + "/scripts/${name}.py");
   }
 )

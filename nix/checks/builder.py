@@ -91,6 +91,7 @@ class Builder:
         results.run("nft accepts the rules beside NixOS' own", self.loads)
         results.run("the director accepts what is built", self.accepted)
         results.run("the package's units", self.units)
+        results.run("an image becomes the host it is told to be", self.provisions)
         results.run("settings are put over director.toml", self.merges)
         for name, (expected, options) in REFUSED.items():
             results.run(f"refused at build: {name}", lambda e=expected, o=options: self.refuses(e, **o))
@@ -144,6 +145,60 @@ class Builder:
         policy = "org.fairway.Director1.conf"
         compare(files(out / "share/dbus-1/system.d"), {policy: (source / policy).read_text()}, "bus policy")
         return ", ".join(wanted)
+
+    def provision(self, name: str, *, credentials: dict[str, str], medium: dict[str, str]) -> tuple[Path, str]:
+        """Runs the images' script on a /run of its own; that, and its messages when it fails."""
+        work = self.scratch / f"provision-{name}"
+        for directory, given in (("credentials", credentials), ("medium", medium)):
+            for path, text in given.items():
+                (work / directory / path).parent.mkdir(parents=True, exist_ok=True)
+                (work / directory / path).write_text(text)
+        environment = {
+            "PATH": f"{self.bin}:{os.environ['PATH']}",
+            "RUN": str(work / "run"),
+            "MEDIUM": str(work / "medium"),
+            "CREDENTIALS_DIRECTORY": str(work / "credentials"),
+        }
+        script = (self.root / "nix/images/provision.sh").read_text()
+        done = subprocess.run(
+            ["bash", "-c", script], env=environment, text=True, capture_output=True, timeout=300, check=False
+        )
+        return work / "run", "" if done.returncode == 0 else done.stderr
+
+    def provisions(self) -> str:
+        topology = self.root / "gen/examples/direct.toml"
+        text = topology.read_text()
+        given = {
+            "director by credentials": (
+                "lb1",
+                {"fairway.topology": text, "fairway.host": "lb1", "fairway.secret.edge": "x"},
+                {},
+            ),
+            "real server by medium": ("web1", {}, {"topology.toml": text, "host": "web1\n", "secrets/edge": "x"}),
+            "credentials before the medium": (
+                "web2",
+                {"fairway.host": "web2"},
+                {"topology.toml": text, "host": "web1"},
+            ),
+        }
+        for name, (host, credentials, medium) in given.items():
+            run, message = self.provision(name.replace(" ", "-"), credentials=credentials, medium=medium)
+            expect(not message, f"{name}: {message}")
+            wanted = self.generate(topology, host, run / "plain")
+            compare(files(run / "fairway/files/etc"), wanted, name)
+            for place in ("modules-load.d", "sysctl.d", "systemd/network", "systemd/networkd.conf.d"):
+                below = {path[len(place) + 1 :]: text for path, text in wanted.items() if path.startswith(f"{place}/")}
+                have = files(run / place) if (run / place).exists() else {}
+                compare(have, below, f"{name}: /run/{place}")
+            if "secret" in str(credentials) + str(medium):
+                expect((run / "fairway/secrets/edge").read_text() == "x", f"{name}: no secret")
+        for name, (words, credentials) in {
+            "nothing": ("no topology: give the credential", {}),
+            "stranger": ("refused for host lb9", {"fairway.topology": text, "fairway.host": "lb9"}),
+        }.items():
+            _, message = self.provision(name, credentials=credentials, medium={})
+            expect(words in message, f"{name}: {message!r}")
+        return ", ".join(given)
 
     def merges(self) -> None:
         settings = {

@@ -20,7 +20,12 @@ def check(results: Results, root: Path, scratch: Path) -> None:
     results.run("nixfmt", lambda: f"{len(files)} files" if not must(["nixfmt", "--check", *files]) else None)
     results.run("deadnix", lambda: must(["deadnix", "--fail", *files]) and None)
     results.run("the Nix in documents parses", lambda: documents(root, scratch))
-    shell = [root / "nix/generate.sh", root / "nix/install-units.sh"]
+    shell = [
+        root / "nix/generate.sh",
+        root / "nix/install-units.sh",
+        root / "nix/setup.sh",
+        root / "nix/images/provision.sh",
+    ]
     results.run("shellcheck", lambda: must(["shellcheck", "-s", "bash", *shell]) and None)
     python = [root / "nix/check", root / "nix/merge-settings.py", *(root / "nix/checks").glob("*.py")]
     results.run("ruff: the scripts of nix/", lambda: must([*RUFF, "--target-version", "py310", *python]) and None)
