@@ -115,7 +115,7 @@ class Lan:
         rules = "table bridge split\ndelete table bridge split\n"
         if drop:
             rules += ("table bridge split {\nchain forward {\ntype filter hook forward priority 0;\n"
-                      "ip protocol 112 drop\nip6 nexthdr 112 drop\n}\n}\n")
+                      "ip protocol { 51, 112 } drop\nip6 nexthdr 112 drop\n}\n}\n")
         run(["ip", "netns", "exec", self.switch, "nft", "-f", "-"], text=rules)
 
     def close(self) -> None:

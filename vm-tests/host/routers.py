@@ -32,6 +32,7 @@ class Router:
     vrid: int = 51
     checksum: str = "rfc5798"  # what keepalived sends and demands
     password: str | None = None
+    auth: str = "pass"  # or "ah"
     preempt: bool = True
     unicast: bool = False  # between the hosts a and b
 
@@ -168,7 +169,7 @@ def topology(host: Host, router: Router, directory: Path) -> str:
         key = directory / "pass"
         key.write_text(router.password + "\n")
         key.chmod(0o600)
-        lines.append(f'auth = {{ pass = {{ key-file = "{key}" }} }}')
+        lines.append(f'auth = {{ {router.auth} = {{ key-file = "{key}" }} }}')
     return "\n".join(lines) + "\n"
 
 
@@ -178,7 +179,7 @@ def keepalived(host: Host, router: Router, scratch: Path) -> Daemon:
     _clean(host, router)
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    auth = ["authentication {", "auth_type PASS", f"auth_pass {router.password}", "}"] if router.password else []
+    auth = ["authentication {", f"auth_type {router.auth.upper()}", f"auth_pass {router.password}", "}"] if router.password else []
     unicast = []
     if router.unicast:
         own, *others = peers(host, router).values()

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +98,7 @@ pub struct Instance {
     /// multicast.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unicast_peers: Vec<IpAddr>,
-    /// Authentication, v2 only.
+    /// Authentication; which kinds there are depends on the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
     /// Neighbour announcements (gratuitous ARP, unsolicited neighbour advertisements).
@@ -158,20 +159,80 @@ impl Checksum {
     }
 }
 
-/// VRRPv2 authentication. It keeps honest mistakes apart, not attackers (RFC 3768 section 10).
+/// How adverts are authenticated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Auth {
-    /// Simple text password, at most 8 bytes: `auth = { pass = { key-file = "/etc/fairway/edge.key" } }`.
-    Pass(PassAuth),
+    /// v2: a password in clear text, at most 8 bytes: `auth = { pass = { key-file = "/etc/fairway/edge.key" } }`.
+    /// It keeps honest mistakes apart, not attackers (RFC 3768 section 10).
+    Pass(KeyFile),
+    /// v2: an authentication header (RFC 4302) with HMAC-MD5-96, for keepalived's `auth_type AH`. The same kind
+    /// of key.
+    Ah(KeyFile),
+    /// v3: an HMAC-SHA256 trailer, as keepalived 2.4.2 and later have it (`auth_hmac`).
+    Hmac(HmacAuth),
 }
 
-/// Where the password of [`Auth::Pass`] is.
+/// Where a password or key is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct PassAuth {
-    /// A file that holds the password on its first line.
+pub struct KeyFile {
+    /// A file that holds it on its first line. Nobody but its owner and group may have access to it.
     pub key_file: PathBuf,
+}
+
+/// Settings of [`Auth::Hmac`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct HmacAuth {
+    /// The keys that adverts are checked with.
+    pub keys: Vec<HmacKey>,
+    /// The number of the key that adverts are made with.
+    pub active: u8,
+    /// How far the directors' clocks may be apart; absent means three advert intervals, but at least 5s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Period>,
+    /// What is sent and demanded.
+    #[serde(default, skip_serializing_if = "HmacMode::is_default")]
+    pub mode: HmacMode,
+}
+
+impl HmacAuth {
+    /// The window in force with this advert interval.
+    pub fn window_for(&self, advert_interval: Period) -> Period {
+        let default = Period((3 * advert_interval.get()).max(Duration::from_secs(5)));
+        self.window.unwrap_or(default)
+    }
+}
+
+/// A key of [`HmacAuth`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct HmacKey {
+    /// Its number, the same on all directors.
+    pub id: u8,
+    /// A file that holds it on its first line: 32 to 64 bytes as they are, or `hex:` and their digits. Nobody but
+    /// its owner and group may have access to it.
+    pub key_file: PathBuf,
+}
+
+/// The steps in which a cluster gets trailers without losing an advert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HmacMode {
+    /// Sends none, accepts adverts without one.
+    ReceiveOnly,
+    /// Sends them, accepts adverts without one.
+    Permissive,
+    /// Sends them, drops adverts without one.
+    #[default]
+    Enforce,
+}
+
+impl HmacMode {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Neighbour announcements after take-over.

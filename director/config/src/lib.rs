@@ -30,7 +30,8 @@ pub use check::{
     Tls, UdpCheck, Via,
 };
 pub use failover::{
-    Announce, Auth, Checksum, FailoverGroup, Instance, PassAuth, Preempt, VirtualIp, VrrpVersion,
+    Announce, Auth, Checksum, FailoverGroup, HmacAuth, HmacKey, HmacMode, Instance, KeyFile, Preempt,
+    VirtualIp, VrrpVersion,
 };
 pub use service::{
     ChecksRequired, Forward, Listen, OnFailure, Persistence, PersistenceEngine, Protocol, Quorum, RealServer,

@@ -56,6 +56,13 @@ fn all_problems_are_reported_together() {
     assert_eq!(found, ["version", "failover.edge.instance.edge-public.virtual-ips", "service.web.checks"]);
 }
 
+fn hmac(config: &mut Config) -> &mut HmacAuth {
+    match &mut config.failover[0].instances[0].auth {
+        Some(Auth::Hmac(hmac)) => hmac,
+        other => panic!("expected hmac, got {other:?}"),
+    }
+}
+
 /// `rule!(name, place, edit)`: after the edit, exactly this place is reported.
 macro_rules! rule {
     ($name:ident, $at:literal, |$c:ident| $edit:expr) => {
@@ -90,6 +97,23 @@ rule!(v2_intervals_are_seconds, "failover.edge.instance.edge-inside.advert-inter
 rule!(v3_has_no_password, "failover.edge.instance.edge-public.auth", |c| {
     c.failover[0].instances[0].auth = c.failover[0].instances[1].auth.clone()
 });
+rule!(v3_has_no_authentication_header, "failover.edge.instance.edge-public.auth", |c| {
+    let Some(Auth::Pass(key)) = c.failover[0].instances[1].auth.clone() else { panic!("a password") };
+    c.failover[0].instances[0].auth = Some(Auth::Ah(key))
+});
+rule!(v2_has_no_trailer, "failover.edge.instance.edge-inside.auth", |c| {
+    c.failover[0].instances[1].auth = c.failover[0].instances[0].auth.clone()
+});
+rule!(the_active_key_is_there, "failover.edge.instance.edge-public.auth.hmac.active", |c| hmac(c).active = 3);
+rule!(keys_have_numbers_of_their_own, "failover.edge.instance.edge-public.auth.hmac.keys", |c| {
+    hmac(c).keys[0].id = 2
+});
+rule!(the_window_is_bounded, "failover.edge.instance.edge-public.auth.hmac.window", |c| {
+    hmac(c).window = Some(Period::from_secs(301))
+});
+rule!(the_window_is_in_seconds, "failover.edge.instance.edge-public.auth.hmac.window", |c| {
+    hmac(c).window = Some(Period::from_millis(1500))
+});
 rule!(vrids_are_unique_on_a_link, "failover.edge.instance.edge-inside.vrid", |c| {
     c.failover[0].instances[1].interface = c.failover[0].instances[0].interface.clone();
     c.failover[0].instances[1].vrid = c.failover[0].instances[0].vrid
@@ -118,6 +142,7 @@ rule!(unicast_over_ipv6_names_its_source, "failover.edge.instance.edge-public.so
     let instance = &mut c.failover[0].instances[0];
     instance.family = Family::Ipv6;
     instance.source = None;
+    instance.auth = None;
     instance.unicast_peers = vec!["fe80::1".parse().unwrap()];
     instance.virtual_ips[0].address = "fd00::1".parse().unwrap();
     instance.virtual_ips[0].prefix = Some(64)

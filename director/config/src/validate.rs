@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Config, Family, Instance, Preempt, SCHEMA_VERSION, VrrpVersion};
+use crate::{Auth, Config, Family, Instance, Preempt, SCHEMA_VERSION, VrrpVersion};
 
 /// One broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,12 +134,6 @@ fn instance_problems(found: &mut Found, at: &str, instance: &Instance) {
                     ),
                 );
             }
-            if instance.auth.is_some() {
-                found.add(
-                    format!("{at}.auth"),
-                    "VRRPv3 has no password (RFC 9568 section 9); use version = 2 or drop auth",
-                );
-            }
         }
         VrrpVersion::V2 => {
             if interval < Duration::from_secs(1)
@@ -164,6 +158,7 @@ fn instance_problems(found: &mut Found, at: &str, instance: &Instance) {
             .add(format!("{at}.source"), format!("must be an {} address like the instance", instance.family));
     }
     unicast_problems(found, at, instance);
+    auth_problems(found, at, instance);
     if instance.virtual_ips.is_empty() {
         found.add(format!("{at}.virtual-ips"), "an instance needs at least one address");
     }
@@ -189,6 +184,46 @@ fn instance_problems(found: &mut Found, at: &str, instance: &Instance) {
             format!("{at}.announce.repeat"),
             "must be at least 1: without announcements switches keep the old path",
         );
+    }
+}
+
+fn auth_problems(found: &mut Found, at: &str, instance: &Instance) {
+    let at = format!("{at}.auth");
+    let hmac = match (&instance.auth, instance.version) {
+        (None, _) | (Some(Auth::Pass(_) | Auth::Ah(_)), VrrpVersion::V2) => return,
+        (Some(Auth::Pass(_)), VrrpVersion::V3) => {
+            return found.add(
+                &at,
+                "VRRPv3 has no password (RFC 9568 section 9); use hmac, or version = 2, or drop auth",
+            );
+        }
+        (Some(Auth::Ah(_)), VrrpVersion::V3) => {
+            return found.add(&at, "VRRPv3 has no authentication header; use hmac, or version = 2");
+        }
+        (Some(Auth::Hmac(_)), VrrpVersion::V2) => {
+            return found.add(&at, "hmac is for VRRPv3; use version = 3, or pass or ah");
+        }
+        (Some(Auth::Hmac(hmac)), VrrpVersion::V3) => hmac,
+    };
+    let mut ids = HashSet::new();
+    for key in &hmac.keys {
+        if !ids.insert(key.id) {
+            found.add(
+                format!("{at}.hmac.keys"),
+                format!("key {} is given twice; give each its own id", key.id),
+            );
+        }
+    }
+    if !ids.contains(&hmac.active) {
+        found.add(
+            format!("{at}.hmac.active"),
+            format!("key {} is not among the keys; name one that is", hmac.active),
+        );
+    }
+    if let Some(window) = hmac.window
+        && !(whole_seconds(window) && window.get() <= Duration::from_secs(300))
+    {
+        found.add(format!("{at}.hmac.window"), format!("{window} does not fit; use whole seconds, 1s to 5m"));
     }
 }
 

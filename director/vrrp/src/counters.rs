@@ -58,8 +58,18 @@ counters! {
     foreign_vrid,
     /// Dropped: authentication type differs (v2).
     auth_mismatch,
-    /// Dropped: wrong password (v2).
+    /// Dropped: wrong password, authentication header or trailer.
     auth_failed,
+    /// Dropped: without the authentication header or trailer that is configured.
+    auth_missing,
+    /// Dropped: a malformed authentication header or trailer.
+    auth_malformed,
+    /// Dropped: authenticated with a key that is not configured.
+    auth_unknown_key,
+    /// Dropped: its clock and ours differ by more than the window.
+    auth_stale,
+    /// Dropped: heard before.
+    auth_replayed,
     /// Dropped: advert interval differs (v2).
     interval_mismatch,
     /// Accepted, though its list of addresses differs from ours.
@@ -79,8 +89,13 @@ impl Counters {
             PacketError::Type(_) => &mut self.bad_type,
             PacketError::Checksum => &mut self.bad_checksum,
             PacketError::Interval => &mut self.bad_interval,
-            PacketError::AuthenticationType(_) => &mut self.auth_mismatch,
-            PacketError::Password => &mut self.auth_failed,
+            PacketError::AuthenticationType(_) | PacketError::UnexpectedHeader => &mut self.auth_mismatch,
+            PacketError::Password | PacketError::BadSeal => &mut self.auth_failed,
+            PacketError::Unsealed => &mut self.auth_missing,
+            PacketError::MalformedSeal => &mut self.auth_malformed,
+            PacketError::UnknownKey(_) => &mut self.auth_unknown_key,
+            PacketError::Stale(_) => &mut self.auth_stale,
+            PacketError::Replayed => &mut self.auth_replayed,
         };
         *counter += 1;
     }

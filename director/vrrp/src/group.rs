@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use fairway_config::{FailoverGroup, Preempt};
 
+use crate::auth::Secret;
 use crate::output::{Cause, Event, Force, Input, Output, Place, State};
 use peers::Peer;
 use router::Link;
@@ -31,9 +32,8 @@ const OWNER: u8 = 255;
 pub struct GroupConfig {
     /// The validated configuration.
     pub group: FailoverGroup,
-    /// VRRPv2 passwords by instance name, padded with zeros. An instance with `auth` that is missing here uses
-    /// an empty password.
-    pub passwords: BTreeMap<String, [u8; 8]>,
+    /// Secrets by instance name. An instance with `auth` that is missing here uses an empty one.
+    pub secrets: BTreeMap<String, Secret>,
 }
 
 impl fmt::Debug for GroupConfig {
@@ -100,6 +100,8 @@ pub struct Group {
     parked_until: Option<Instant>,
     /// When a tie that was lost on other than the first instance counts.
     tie_lost_at: Option<Instant>,
+    /// The time UTC was told, and what it was.
+    clock: Option<(Instant, Duration)>,
     outputs: Vec<Output>,
 }
 
@@ -110,7 +112,7 @@ impl Group {
             .group
             .instances
             .iter()
-            .map(|i| VirtualRouter::new(i.clone(), config.passwords.get(&i.name).copied()))
+            .map(|i| VirtualRouter::new(i.clone(), config.secrets.get(&i.name)))
             .collect();
         let mut group = Self {
             config,
@@ -124,6 +126,7 @@ impl Group {
             not_before: None,
             parked_until: None,
             tie_lost_at: None,
+            clock: None,
             outputs: Vec::new(),
         };
         group.apply_priority();
@@ -140,6 +143,7 @@ impl Group {
             Input::Timer => self.timer(now),
             Input::Link { instance, source } => self.link(now, instance, source),
             Input::Packet { instance, packet } => self.packet(now, instance, &packet),
+            Input::Clock(utc) => self.clock = Some((now, utc)),
             Input::Force(force) => self.order(now, force),
             Input::Failover => self.failover(now),
             Input::Stop => self.stop(now),
@@ -228,7 +232,7 @@ impl Group {
         for instance in 0..self.routers.len() {
             if self.routers[instance].advert_due.is_some_and(|due| due <= now) {
                 self.routers[instance].schedule_next_advert(now);
-                self.send(instance, priority);
+                self.send(now, instance, priority);
             }
             let router = &mut self.routers[instance];
             if router.announcer.due(now, &router.config.announce) {
@@ -254,10 +258,16 @@ impl Group {
         self.outputs.push(Output::Transition { from, to, cause });
     }
 
-    fn send(&mut self, instance: usize, priority: u8) {
-        for (destination, payload) in self.routers[instance].advert(priority) {
-            self.outputs.push(Output::Send { instance, destination, payload });
+    fn send(&mut self, now: Instant, instance: usize, priority: u8) {
+        let clock = self.utc(now);
+        for (destination, carrier, payload) in self.routers[instance].advert(priority, clock) {
+            self.outputs.push(Output::Send { instance, destination, carrier, payload });
         }
+    }
+
+    /// UTC since the Unix epoch; the epoch itself as long as nobody told the time.
+    fn utc(&self, now: Instant) -> Duration {
+        self.clock.map_or(Duration::ZERO, |(told, utc)| utc + now.saturating_duration_since(told))
     }
 
     fn place(&mut self, instance: usize, place: Place) {

@@ -38,6 +38,7 @@
 //! 2. [`Input::Link`] for each instance as soon as its interface is looked up, before or after the next step; and
 //!    whenever it changes.
 //! 3. [`Input::Start`] once sockets are open. Nothing is decided before every link is known.
+//!    [`Input::Clock`] before that, and whenever the clock was set, if an instance's adverts carry trailers.
 //! 4. [`Input::Packet`] for each packet, handed to the instance with its [`vrid_of`]; packets of an identifier that
 //!    no instance has may go to any instance of the interface, which counts and reports them.
 //!    [`Input::Timer`] when [`Group::next_deadline`] has come. It may change with every input.
@@ -58,12 +59,14 @@
 //! - All instances of a group are elected with the lowest priority among them, and a tie is decided on the first
 //!   instance that hears the other router, so that networks cannot contradict each other.
 
+mod auth;
 mod counters;
 mod group;
 mod output;
 mod packet;
 mod timing;
 
+pub use auth::{Carrier, PASSWORD, Secret};
 pub use counters::Counters;
 pub use group::{Group, GroupConfig, VirtualRouter};
 pub use output::{Cause, Event, Force, Input, Output, Place, Received, State};

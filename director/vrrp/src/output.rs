@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fairway_config::Checksum;
 
+use crate::auth::Carrier;
 use crate::group::GroupConfig;
 use crate::packet::PacketError;
 
@@ -69,7 +70,7 @@ impl fmt::Display for Force {
     }
 }
 
-/// A packet of IP protocol 112, as received.
+/// A packet of IP protocol 112 or 51, as received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received<'a> {
     /// Source address of the IP header.
@@ -78,6 +79,8 @@ pub struct Received<'a> {
     pub destination: IpAddr,
     /// TTL or hop limit of the IP header.
     pub ttl: u8,
+    /// What the IP header says about what follows it.
+    pub carrier: Carrier,
     /// What follows the IP header.
     pub payload: &'a [u8],
 }
@@ -106,6 +109,8 @@ pub enum Input<'a> {
         /// The packet.
         packet: Received<'a>,
     },
+    /// The time now: UTC since the Unix epoch. Time goes on from there until told otherwise.
+    Clock(Duration),
     /// The operator's standing order.
     Force(Force),
     /// Hand mastership to the best backup, once.
@@ -138,6 +143,8 @@ pub enum Output {
         instance: usize,
         /// 224.0.0.18 or ff02::12, or a unicast peer.
         destination: IpAddr,
+        /// What the IP header says about what follows it.
+        carrier: Carrier,
         /// What follows the IP header.
         payload: Vec<u8>,
     },

@@ -14,16 +14,18 @@ use std::time::Duration;
 
 use fairway_config::{Checksum, Family, VrrpVersion};
 
+use crate::auth::{self, Carrier, PASSWORD};
+
 /// IP protocol number of VRRP.
 const PROTOCOL: u8 = 112;
 const ADVERTISEMENT: u8 = 1;
 const HEADER: usize = 8;
-const PASSWORD: usize = 8;
 const NO_AUTH: u8 = 0;
 const SIMPLE_PASSWORD: u8 = 1;
+const AUTHENTICATION_HEADER: u8 = 2;
 const MAX_CENTISECONDS: u16 = 0xfff;
 /// Where the checksum is.
-const CHECKSUM: usize = 6;
+pub(crate) const CHECKSUM: usize = 6;
 
 /// The group that adverts of a family are sent to: 224.0.0.18 or ff02::12 (RFC 9568 sections 5.1.1.2, 5.1.2.2).
 pub const fn group_address(family: Family) -> IpAddr {
@@ -34,17 +36,33 @@ pub const fn group_address(family: Family) -> IpAddr {
 }
 
 /// The virtual router identifier of a packet, for handing it to the right instance; `None` if it is too short.
-pub fn vrid_of(payload: &[u8]) -> Option<u8> {
-    payload.get(1).copied()
+pub fn vrid_of(carrier: Carrier, payload: &[u8]) -> Option<u8> {
+    let message = match carrier {
+        Carrier::Vrrp => payload,
+        Carrier::Header { .. } => auth::message(payload)?,
+    };
+    message.get(1).copied()
 }
 
-/// What authenticates an advert. VRRPv3 has nothing.
+/// Length of a message of this version with `count` addresses of the family of `source`.
+pub(crate) fn message_length(version: u8, count: usize, source: IpAddr) -> Option<usize> {
+    let list = count * if source.is_ipv4() { 4 } else { 16 };
+    match version {
+        2 => Some(HEADER + list + PASSWORD),
+        3 => Some(HEADER + list),
+        _ => None,
+    }
+}
+
+/// What authenticates an advert in the message itself. VRRPv3 has nothing there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Authentication {
     /// VRRPv3, or VRRPv2 type 0.
     None,
     /// VRRPv2 type 1: a password, padded with zeros (RFC 2338 section 5.3.6).
     Password([u8; PASSWORD]),
+    /// VRRPv2 type 2: the header before the message does (RFC 2338 section 5.3.6).
+    Header,
 }
 
 impl fmt::Debug for Authentication {
@@ -52,6 +70,7 @@ impl fmt::Debug for Authentication {
         f.write_str(match self {
             Self::None => "None",
             Self::Password(_) => "Password(..)",
+            Self::Header => "Header",
         })
     }
 }
@@ -122,6 +141,27 @@ pub enum PacketError {
     /// Wrong password (v2).
     #[error("has a wrong password")]
     Password,
+    /// Without the authentication header or trailer that is configured.
+    #[error("has no authentication header or trailer, which is configured here")]
+    Unsealed,
+    /// With an authentication header, which is not configured.
+    #[error("has an authentication header, which is not configured here")]
+    UnexpectedHeader,
+    /// An authentication header or trailer that makes no sense.
+    #[error("has a malformed authentication header or trailer")]
+    MalformedSeal,
+    /// Authenticated with a key that is not configured.
+    #[error("is authenticated with key {0}, which is not configured here")]
+    UnknownKey(u8),
+    /// The authentication header or trailer was made with another key, or for another packet.
+    #[error("has an authentication header or trailer that does not fit: another key, or a forged packet")]
+    BadSeal,
+    /// Its clock is this many seconds ahead of ours, more than the window.
+    #[error("is {0} s ahead of this router's clock, outside the window: set both clocks")]
+    Stale(i32),
+    /// Heard before.
+    #[error("was heard before: somebody repeats old packets")]
+    Replayed,
 }
 
 impl Advert {
@@ -146,6 +186,7 @@ impl Advert {
                 bytes.push(match self.authentication {
                     Authentication::None => NO_AUTH,
                     Authentication::Password(_) => SIMPLE_PASSWORD,
+                    Authentication::Header => AUTHENTICATION_HEADER,
                 });
                 bytes.push(u8::try_from(self.interval.as_secs()).unwrap_or(u8::MAX));
             }
@@ -163,7 +204,7 @@ impl Advert {
         }
         if self.version == VrrpVersion::V2 {
             match self.authentication {
-                Authentication::None => bytes.extend([0; PASSWORD]),
+                Authentication::None | Authentication::Header => bytes.extend([0; PASSWORD]),
                 Authentication::Password(password) => bytes.extend(password),
             }
         }
@@ -177,6 +218,16 @@ impl Advert {
         bytes
     }
 
+    /// Puts `trailer` behind a message. Over IPv6 the checksum covers it, as keepalived leaves it to the kernel.
+    pub(crate) fn append(message: &mut Vec<u8>, trailer: &[u8], source: IpAddr, destination: IpAddr) {
+        message.extend(trailer);
+        if source.is_ipv6() {
+            message[CHECKSUM..CHECKSUM + 2].fill(0);
+            let sum = sum_of(message) + pseudo_header(source, destination, message.len());
+            message[CHECKSUM..CHECKSUM + 2].copy_from_slice(&(!fold(sum)).to_be_bytes());
+        }
+    }
+
     /// Reads a VRRP message that followed an IP header with these addresses.
     ///
     /// Version, type, length, checksum and interval are verified here (RFC 9568 section 7.1); what depends on
@@ -185,6 +236,16 @@ impl Advert {
     /// # Errors
     /// What is wrong with the message, the first fault found.
     pub fn decode(payload: &[u8], source: IpAddr, destination: IpAddr) -> Result<Decoded, PacketError> {
+        Self::decode_before(payload, &[], source, destination)
+    }
+
+    /// The same for a message with this trailer behind it.
+    pub(crate) fn decode_before(
+        payload: &[u8],
+        behind: &[u8],
+        source: IpAddr,
+        destination: IpAddr,
+    ) -> Result<Decoded, PacketError> {
         let short = PacketError::Length { expected: HEADER, found: payload.len() };
         let Some((&[kind, vrid, priority, count, fifth, sixth, ..], rest)) =
             payload.split_first_chunk::<HEADER>()
@@ -205,7 +266,11 @@ impl Advert {
         if rest.len() != list + trailer {
             return Err(PacketError::Length { expected: HEADER + list + trailer, found: payload.len() });
         }
-        let checksum = checksum_form(version, payload, source, destination)?;
+        let checksum = if source.is_ipv6() && !behind.is_empty() {
+            checksum_form(version, &[payload, behind].concat(), source, destination)?
+        } else {
+            checksum_form(version, payload, source, destination)?
+        };
         let (list, trailer) = rest.split_at(list);
         let (interval, authentication) = match version {
             VrrpVersion::V3 => {
@@ -216,6 +281,7 @@ impl Advert {
                 let authentication = match (fifth, <[u8; PASSWORD]>::try_from(trailer)) {
                     (NO_AUTH, _) => Authentication::None,
                     (SIMPLE_PASSWORD, Ok(password)) => Authentication::Password(password),
+                    (AUTHENTICATION_HEADER, _) => Authentication::Header,
                     (other, _) => return Err(PacketError::AuthenticationType(other)),
                 };
                 (Duration::from_secs(sixth.into()), authentication)
@@ -239,17 +305,20 @@ impl Advert {
 /// Whether two adverts carry the same proof; the time taken does not tell where passwords differ.
 pub(crate) fn authenticate(ours: Authentication, theirs: Authentication) -> Result<(), PacketError> {
     match (ours, theirs) {
-        (Authentication::None, Authentication::None) => Ok(()),
+        (Authentication::None, Authentication::None) | (Authentication::Header, Authentication::Header) => {
+            Ok(())
+        }
         (Authentication::Password(ours), Authentication::Password(theirs)) => {
             let difference = ours.iter().zip(theirs).fold(0, |difference, (a, b)| difference | (a ^ b));
             if difference == 0 { Ok(()) } else { Err(PacketError::Password) }
         }
         (_, Authentication::None) => Err(PacketError::AuthenticationType(NO_AUTH)),
         (_, Authentication::Password(_)) => Err(PacketError::AuthenticationType(SIMPLE_PASSWORD)),
+        (_, Authentication::Header) => Err(PacketError::AuthenticationType(AUTHENTICATION_HEADER)),
     }
 }
 
-const fn version_number(version: VrrpVersion) -> u8 {
+pub(crate) const fn version_number(version: VrrpVersion) -> u8 {
     match version {
         VrrpVersion::V2 => 2,
         VrrpVersion::V3 => 3,

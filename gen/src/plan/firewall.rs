@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use fairway_config::{Family, Protocol};
+use fairway_config::{Auth, Family, Protocol};
 use ipnet::IpNet;
 
 use super::Roles;
@@ -42,6 +42,8 @@ pub struct VrrpPeers {
     pub ipv6: bool,
     /// The peers' addresses; empty with `any` unset means there is no peer.
     pub peers: Vec<IpAddr>,
+    /// Adverts come behind authentication headers, too.
+    pub header: bool,
     /// Some peer's address is not known: anyone on the interface may be it; over IPv6 any link-local address.
     pub any: bool,
 }
@@ -98,11 +100,13 @@ pub(super) fn tracks_connections(topology: &Topology, host: &Host, roles: &Roles
 }
 
 fn vrrp(topology: &Topology, (name, host): (&str, &Host), roles: &Roles<'_>) -> Vec<VrrpPeers> {
-    let mut found: BTreeMap<(&str, Family), (BTreeSet<IpAddr>, bool)> = BTreeMap::new();
+    let mut found: BTreeMap<(&str, Family), (BTreeSet<IpAddr>, bool, bool)> = BTreeMap::new();
     for (_, group) in &roles.groups {
         for instance in &group.instances {
             let Some(interface) = host.interface_in(&instance.network) else { continue };
-            let (peers, any) = found.entry((interface.name.as_str(), instance.family)).or_default();
+            let key = (interface.name.as_str(), instance.family);
+            let (peers, any, header) = found.entry(key).or_default();
+            *header |= matches!(group.auth, Some(Auth::Ah(_)));
             if group.transport == Transport::Unicast {
                 let others = instance.senders.iter().filter(|(director, _)| director != name);
                 peers.extend(others.map(|(_, address)| *address));
@@ -124,11 +128,12 @@ fn vrrp(topology: &Topology, (name, host): (&str, &Host), roles: &Roles<'_>) -> 
     }
     found
         .into_iter()
-        .map(|((interface, family), (peers, any))| VrrpPeers {
+        .map(|((interface, family), (peers, any, header))| VrrpPeers {
             interface: interface.to_owned(),
             ipv6: family == Family::Ipv6,
             // Link-local addresses are let in besides: they are not the unicast peers'.
             peers: if any && family == Family::Ipv4 { Vec::new() } else { peers.into_iter().collect() },
+            header,
             any,
         })
         .collect()

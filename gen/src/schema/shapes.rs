@@ -50,6 +50,8 @@ static ALLOW: Text =
 
 static FILE: Text = Text { name: "absolute path", pattern: "^/", examples: &["/etc/fairway/secrets/edge"] };
 
+static KEY_NUMBER: Text = Text { name: "number of a key", pattern: "^[0-9]{1,3}$", examples: &["1"] };
+
 static HTTP_PATH: Text = Text { name: "path", pattern: "", examples: &["/healthz"] };
 
 static HTTP_HOST: Text = Text { name: "host name", pattern: "", examples: &["shop.example.org"] };
@@ -213,7 +215,7 @@ static FAILOVER: Shape = Shape {
             Kind::Any(&[Kind::Boolean, Kind::Table(&PREEMPT)]),
             "Whether a better director takes over from a working one, at once or after a while.",
         ),
-        optional("auth", Kind::Table(&AUTH), "Password of version 2."),
+        optional("auth", Kind::Table(&AUTH), "How adverts are authenticated."),
         optional(
             "vrid",
             Kind::Any(&[Kind::Integer(1, 255), Kind::Named(&NAME, 0, &Kind::Integer(1, 255))]),
@@ -242,18 +244,62 @@ static PREEMPT: Shape = Shape {
 
 static AUTH: Shape = Shape {
     name: "auth",
-    doc: "How adverts of version 2 are authenticated.",
-    keys: &[required("pass", Kind::Table(&PASS), "A password in clear text.")],
+    doc: "How adverts are authenticated: exactly one of these.",
+    keys: &[
+        optional("pass", Kind::Table(&KEY), "Version 2: a password in clear text."),
+        optional(
+            "ah",
+            Kind::Table(&KEY),
+            "Version 2: an authentication header with HMAC-MD5, as keepalived's auth_type AH.",
+        ),
+        optional(
+            "hmac",
+            Kind::Table(&HMAC),
+            "Version 3: an HMAC-SHA256 trailer, as the auth_hmac of keepalived 2.4.2 and later.",
+        ),
+    ],
 };
 
-static PASS: Shape = Shape {
-    name: "pass",
-    doc: "A password in clear text.",
+static KEY: Shape = Shape {
+    name: "key",
+    doc: "Where a password is.",
     keys: &[required(
         "key-file",
         Kind::Text(&FILE),
-        "The file on the directors whose first line is the password, 8 bytes at most.",
+        "The file on the directors whose first line is the password, 8 bytes at most. Others than its owner and \
+         group must not have access to it.",
     )],
+};
+
+static HMAC: Shape = Shape {
+    name: "hmac",
+    doc: "HMAC-SHA256 trailers. The directors' clocks have to agree.",
+    keys: &[
+        required(
+            "keys",
+            Kind::Named(&KEY_NUMBER, 1, &Kind::Text(&FILE)),
+            "Files on the directors by the numbers of their keys. The first line is the key: 32 to 64 bytes, or \
+             hex: and their digits, such as `openssl rand -hex 32` gives.",
+        ),
+        optional(
+            "active",
+            Kind::Integer(0, 255),
+            "The key adverts are made with; the first one unless written. The others are accepted, so keys are \
+             changed without losing an advert.",
+        ),
+        optional(
+            "window",
+            Kind::Text(&PERIOD),
+            "How far the clocks may be apart, 1s to 5m; three advert intervals but at least 5s unless written.",
+        ),
+        defaulted(
+            "mode",
+            "\"enforce\"",
+            Kind::Word(&["receive-only", "permissive", "enforce"]),
+            "Steps to introduce trailers: \"receive-only\" sends none and \"permissive\" sends them, and both accept \
+             adverts without one.",
+        ),
+    ],
 };
 
 static ANNOUNCE: Shape = Shape {

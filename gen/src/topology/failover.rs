@@ -1,11 +1,9 @@
 //! Failover groups, with every reference resolved and everything allocated.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use fairway_config::{
-    Announce, Auth, Checksum, FailoverGroup, Family, Instance, PassAuth, Period, Preempt, Priority, Vrid,
-    VrrpVersion,
+    Announce, Auth, Checksum, FailoverGroup, Family, Instance, Period, Preempt, Priority, Vrid, VrrpVersion,
 };
 
 use super::Host;
@@ -25,8 +23,8 @@ pub struct Group {
     pub checksum: Checksum,
     /// When a better director takes over from a working one.
     pub preempt: Preempt,
-    /// The file that holds the v2 password.
-    pub password_file: Option<PathBuf>,
+    /// How adverts are authenticated.
+    pub auth: Option<Auth>,
     /// How adverts reach the other directors.
     pub transport: Transport,
     /// Neighbour announcements.
@@ -116,7 +114,7 @@ impl Group {
                 .filter(|(name, _)| name != director)
                 .map(|(_, address)| *address)
                 .collect(),
-            auth: self.password_file.clone().map(|key_file| Auth::Pass(PassAuth { key_file })),
+            auth: self.auth.clone(),
             announce: self.announce,
             virtual_ips: instance
                 .addresses

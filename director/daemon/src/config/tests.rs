@@ -1,6 +1,7 @@
 //! What an operator is told about a configuration that cannot be used.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
 
@@ -42,6 +43,7 @@ fn directory(edit: impl Fn(&str) -> String) -> (TempDir, PathBuf) {
     let dir = TempDir::new().unwrap();
     let key = dir.path().join("edge.key");
     fs::write(&key, "secret\nignored\n").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let path = dir.path().join("director.toml");
     fs::write(&path, edit(&GOOD.replace("KEY", key.to_str().unwrap()))).unwrap();
     (dir, path)
@@ -127,12 +129,16 @@ fn a_password_file_must_be_there_and_fit() {
     for content in [None, Some(""), Some("ninebytes\n")] {
         match content {
             None => fs::remove_file(dir.path().join("edge.key")).unwrap(),
-            Some(content) => fs::write(dir.path().join("edge.key"), content).unwrap(),
+            Some(content) => {
+                let key = dir.path().join("edge.key");
+                fs::write(&key, content).unwrap();
+                fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+            }
         }
         let error = load(&path).unwrap_err();
-        assert!(matches!(error, Error::Failover { source: vrrp::Error::Password { .. }, .. }), "{error}");
+        assert!(matches!(error, Error::Failover { source: vrrp::Error::Secret { .. }, .. }), "{error}");
         let text = error.to_string();
-        for part in ["director.toml: instance edge-public: ", "edge.key", "write a password"] {
+        for part in ["director.toml: instance edge-public: ", "edge.key", "write "] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
     }

@@ -5,8 +5,8 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use fairway_config::{Family, Instance};
-use fairway_vrrp::{Event, Output, Place};
+use fairway_config::{Auth, Family, Instance, VrrpVersion};
+use fairway_vrrp::{Carrier, Event, Output, Place};
 
 use super::Error;
 use super::addresses::{Failure, Repair, Spot, Vips};
@@ -14,13 +14,23 @@ use super::announce::Announcer;
 use super::links::Links;
 use super::member::Member;
 use super::netlink::{Monitor, Requests};
-use super::sockets::AdvertSocket;
+use super::sockets::{AdvertSocket, Wire};
 
 /// How often the same complaint is logged.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Interface name and address family: what shares a socket.
-pub(super) type SocketKey = (String, Family);
+/// Interface name, address family and protocol: what shares a socket.
+pub(super) type SocketKey = (String, Family, Wire);
+
+/// What an instance sends through, first, and what it listens to besides: so that a router without the header that
+/// is configured here, or the other way round, is named.
+fn wires(instance: &Instance) -> &'static [Wire] {
+    match (instance.version, &instance.auth) {
+        (VrrpVersion::V2, Some(Auth::Ah(_))) => &[Wire::Header, Wire::Vrrp],
+        (VrrpVersion::V2, _) => &[Wire::Vrrp, Wire::Header],
+        (VrrpVersion::V3, _) => &[Wire::Vrrp],
+    }
+}
 
 /// The kernel, as the VRRP thread sees it.
 #[derive(Debug)]
@@ -88,20 +98,21 @@ impl Kernel {
             }
             let name = instance.interface.as_str();
             if let Some(link) = self.links.by_name(name) {
-                needed.insert((name.to_owned(), instance.family, link.index));
+                let keys = wires(instance).iter();
+                needed.extend(keys.map(|wire| ((name.to_owned(), instance.family, *wire), link.index)));
             }
         }
-        self.sockets
-            .retain(|(name, family), socket| needed.contains(&(name.clone(), *family, socket.index())));
-        for (name, family, index) in needed {
-            if let Some(socket) = self.sockets.get_mut(&(name.clone(), family)) {
+        self.sockets.retain(|key, socket| needed.contains(&(key.clone(), socket.index())));
+        for (key, index) in needed {
+            if let Some(socket) = self.sockets.get_mut(&key) {
                 socket.join();
                 continue;
             }
-            match AdvertSocket::open(index, family) {
+            let (name, family, wire) = &key;
+            match AdvertSocket::open(index, *family, *wire) {
                 Ok(socket) => {
-                    tracing::debug!(interface = name, %family, index, "listening for adverts");
-                    self.sockets.insert((name, family), socket);
+                    tracing::debug!(interface = name, %family, ?wire, index, "listening for adverts");
+                    self.sockets.insert(key, socket);
                 }
                 Err(error) => {
                     complete = false;
@@ -121,15 +132,16 @@ impl Kernel {
     pub(super) fn source(&self, instance: &Instance, vips: &BTreeSet<IpAddr>) -> Option<IpAddr> {
         let name = instance.interface.as_str();
         let source = self.links.source(name, instance.family, instance.source, vips)?;
-        self.sockets.contains_key(&(name.to_owned(), instance.family)).then_some(source)
+        let open = |wire: &Wire| self.sockets.contains_key(&(name.to_owned(), instance.family, *wire));
+        wires(instance).iter().all(open).then_some(source)
     }
 
     /// Carries out `outputs` in order.
     pub(super) fn carry_out(&mut self, member: &mut Member, outputs: Vec<Output>) {
         for output in outputs {
             match output {
-                Output::Send { instance, destination, payload } => {
-                    self.send(member, instance, destination, &payload);
+                Output::Send { instance, destination, carrier, payload } => {
+                    self.send(member, instance, destination, carrier, &payload);
                 }
                 Output::Vips { instance, place } => self.place(member, instance, place),
                 Output::Announce { instance } => self.announce(member, instance),
@@ -143,12 +155,19 @@ impl Kernel {
         }
     }
 
-    fn send(&mut self, member: &mut Member, instance: usize, destination: IpAddr, payload: &[u8]) {
+    fn send(
+        &mut self,
+        member: &mut Member,
+        instance: usize,
+        destination: IpAddr,
+        carrier: Carrier,
+        payload: &[u8],
+    ) {
         let config = &member.instances()[instance];
         let interface = config.interface.to_string();
-        let socket = self.sockets.get(&(interface.clone(), config.family));
+        let socket = self.sockets.get(&(interface.clone(), config.family, Wire::of(carrier)));
         let sent = match (socket, member.source(instance)) {
-            (Some(socket), Some(source)) => socket.send(source, destination, payload),
+            (Some(socket), Some(source)) => socket.send(source, destination, carrier, payload),
             _ => Err(io::ErrorKind::NetworkDown.into()),
         };
         if let Err(error) = sent {

@@ -11,7 +11,7 @@
 //! | `links` | carrier and source addresses |
 //! | `announce` | gratuitous ARP, neighbour advertisements |
 //! | `netlink` | the wire form of links and addresses |
-//! | `secrets` | VRRPv2 passwords |
+//! | `secrets` | passwords and keys |
 //! | `realtime` | priority, locked memory |
 
 mod addresses;
@@ -52,15 +52,14 @@ pub enum Error {
     /// Leftover addresses could not be removed.
     #[error("cannot remove leftover addresses ({0}); the director needs CAP_NET_ADMIN")]
     Release(String),
-    /// A VRRPv2 password cannot be used.
-    #[error("instance {instance}: password file {}: {problem}; write a password of 1 to 8 bytes on its first line, \
-             readable by the director", .file.display())]
-    Password {
+    /// A password or key cannot be used.
+    #[error("instance {instance}: secret file {}: {problem}", .file.display())]
+    Secret {
         /// The instance.
         instance: String,
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with it, and what to do.
         problem: String,
     },
 }
@@ -92,11 +91,11 @@ impl Heartbeat {
     }
 }
 
-/// Finds what keeps the groups of a configuration from being run, beyond what `Config::validate` knows: password
+/// Finds what keeps the groups of a configuration from being run, beyond what `Config::validate` knows: secret
 /// files that cannot be used.
 ///
 /// # Errors
-/// [`Error::Password`] for the first of them.
+/// [`Error::Secret`] for the first of them.
 pub fn verify(groups: &[FailoverGroup]) -> Result<(), Error> {
     secrets::load(groups.to_vec()).map(drop)
 }
@@ -105,7 +104,7 @@ pub fn verify(groups: &[FailoverGroup]) -> Result<(), Error> {
 /// they are, when the sending side of `commands` is gone.
 ///
 /// # Errors
-/// [`Error`] when a password file cannot be used or the kernel refuses a socket or a thread. Missing interfaces
+/// [`Error`] when a secret file cannot be used or the kernel refuses a socket or a thread. Missing interfaces
 /// and addresses are no errors: the thread waits for them.
 pub fn spawn(
     groups: Vec<FailoverGroup>,

@@ -1,5 +1,5 @@
-//! The sockets adverts go through: one for each interface and address family, shared by all virtual routers
-//! there. A socket belongs to an interface index: an interface that is created anew needs a new socket.
+//! The sockets adverts go through: one for each interface, address family and protocol, shared by all virtual
+//! routers there. A socket belongs to an interface index: an interface that is created anew needs a new socket.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use fairway_config::Family;
-use fairway_vrrp::group_address;
+use fairway_vrrp::{Carrier, group_address};
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::libc;
@@ -17,10 +17,11 @@ use nix::sys::socket::{
 };
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
-/// IP protocol number of VRRP.
+/// IP protocol numbers of VRRP and of the authentication header.
 const VRRP: u8 = 112;
+const AUTHENTICATION_HEADER: u8 = 51;
 /// Class selector 6, "internetwork control" (RFC 791), as other VRRP routers set it.
-const INTERNETWORK_CONTROL: u32 = 0xc0;
+const INTERNETWORK_CONTROL: u8 = 0xc0;
 /// Room for the packets that queue up while the loop is held up; beyond it the kernel drops the newest.
 const RECEIVE_BUFFER: usize = 512 * 1024;
 
@@ -31,6 +32,33 @@ pub(super) struct Header {
     pub(super) destination: IpAddr,
     /// TTL or hop limit.
     pub(super) ttl: u8,
+    pub(super) carrier: Carrier,
+}
+
+/// What a socket carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wire {
+    /// IP protocol 112.
+    Vrrp,
+    /// IP protocol 51, IPv4 only. The IP header is ours, because the authentication header covers it.
+    Header,
+}
+
+impl Wire {
+    const fn protocol(self) -> u8 {
+        match self {
+            Self::Vrrp => VRRP,
+            Self::Header => AUTHENTICATION_HEADER,
+        }
+    }
+
+    /// What an advert with this carrier goes through.
+    pub(super) const fn of(carrier: Carrier) -> Self {
+        match carrier {
+            Carrier::Vrrp => Self::Vrrp,
+            Carrier::Header { .. } => Self::Header,
+        }
+    }
 }
 
 /// A received datagram.
@@ -42,24 +70,25 @@ pub(super) enum Datagram<'a> {
     Malformed,
 }
 
-/// A raw socket of protocol 112 on one interface.
+/// A raw socket of one protocol on one interface.
 #[derive(Debug)]
 pub(super) struct AdvertSocket {
     socket: Socket,
     family: Family,
+    wire: Wire,
     index: u32,
     joined: bool,
 }
 
 impl AdvertSocket {
     /// Opens the socket on the interface `index` and joins the VRRP multicast group there.
-    pub(super) fn open(index: u32, family: Family) -> io::Result<Self> {
+    pub(super) fn open(index: u32, family: Family, wire: Wire) -> io::Result<Self> {
         let domain = match family {
             Family::Ipv4 => Domain::IPV4,
             Family::Ipv6 => Domain::IPV6,
         };
         let device = NonZeroU32::new(index);
-        let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(VRRP))))?;
+        let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(wire.protocol()))))?;
         socket.set_nonblocking(true)?;
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         match family {
@@ -69,7 +98,8 @@ impl AdvertSocket {
                 socket.set_multicast_loop_v4(false)?;
                 socket.set_multicast_ttl_v4(255)?;
                 socket.set_ttl_v4(255)?;
-                socket.set_tos_v4(INTERNETWORK_CONTROL)?;
+                socket.set_header_included_v4(wire == Wire::Header)?;
+                socket.set_tos_v4(INTERNETWORK_CONTROL.into())?;
             }
             Family::Ipv6 => {
                 socket.bind_device_by_index_v6(device)?;
@@ -78,12 +108,12 @@ impl AdvertSocket {
                 socket.set_multicast_hops_v6(255)?;
                 socket.set_unicast_hops_v6(255)?;
                 socket.set_multicast_if_v6(index)?;
-                socket.set_tclass_v6(INTERNETWORK_CONTROL)?;
+                socket.set_tclass_v6(INTERNETWORK_CONTROL.into())?;
                 setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
                 setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
             }
         }
-        let mut socket = Self { socket, family, index, joined: false };
+        let mut socket = Self { socket, family, wire, index, joined: false };
         socket.join();
         Ok(socket)
     }
@@ -115,9 +145,22 @@ impl AdvertSocket {
         }
     }
 
-    /// Sends one datagram from `source`; the kernel writes the IP header. Never blocks.
-    pub(super) fn send(&self, source: IpAddr, destination: IpAddr, payload: &[u8]) -> io::Result<()> {
-        let (fd, data) = (self.socket.as_raw_fd(), [IoSlice::new(payload)]);
+    /// Sends one datagram from `source`. Never blocks.
+    pub(super) fn send(
+        &self,
+        source: IpAddr,
+        destination: IpAddr,
+        carrier: Carrier,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        let header = match (carrier, source, destination) {
+            (Carrier::Header { identification }, IpAddr::V4(source), IpAddr::V4(destination)) => {
+                &header_v4(identification, source, destination)[..]
+            }
+            (Carrier::Header { .. }, ..) => return Err(io::ErrorKind::InvalidInput.into()),
+            (Carrier::Vrrp, ..) => &[], // the kernel writes it
+        };
+        let (fd, data) = (self.socket.as_raw_fd(), [IoSlice::new(header), IoSlice::new(payload)]);
         let flags = MsgFlags::MSG_DONTWAIT;
         match (source, destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -158,7 +201,7 @@ impl AdvertSocket {
     fn receive_v4<'a>(&self, buffer: &'a mut [u8]) -> nix::Result<Datagram<'a>> {
         // With MSG_TRUNC the length is that of the datagram, even if it did not fit.
         let length = recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC)?;
-        Ok(match buffer.get(..length).and_then(split_v4) {
+        Ok(match buffer.get(..length).and_then(|datagram| split_v4(datagram, self.wire)) {
             Some((header, payload)) => Datagram::Whole(header, payload),
             None => Datagram::Malformed,
         })
@@ -188,7 +231,12 @@ impl AdvertSocket {
         };
         Ok(match (source, destination, ttl) {
             (Some(source), Some(destination), Some(ttl)) if !cut => Datagram::Whole(
-                Header { source: source.into(), destination: destination.into(), ttl },
+                Header {
+                    source: source.into(),
+                    destination: destination.into(),
+                    ttl,
+                    carrier: Carrier::Vrrp,
+                },
                 &buffer[..length],
             ),
             _ => Datagram::Malformed,
@@ -202,18 +250,36 @@ impl AsFd for AdvertSocket {
     }
 }
 
-/// Takes the IPv4 header (RFC 791 section 3.1) off a datagram of protocol 112.
-fn split_v4(datagram: &[u8]) -> Option<(Header, &[u8])> {
+/// An IPv4 header (RFC 791 section 3.1) for an authentication header; the kernel fills in length and checksum.
+fn header_v4(identification: u16, source: Ipv4Addr, destination: Ipv4Addr) -> [u8; 20] {
+    let mut header = [0; 20];
+    header[..2].copy_from_slice(&[0x45, INTERNETWORK_CONTROL]);
+    header[4..6].copy_from_slice(&identification.to_be_bytes());
+    header[8..10].copy_from_slice(&[255, AUTHENTICATION_HEADER]);
+    header[12..16].copy_from_slice(&source.octets());
+    header[16..].copy_from_slice(&destination.octets());
+    header
+}
+
+/// Takes the IPv4 header (RFC 791 section 3.1) off a datagram. An authentication header covers options, which we
+/// do not send and do not take.
+fn split_v4(datagram: &[u8], wire: Wire) -> Option<(Header, &[u8])> {
     let fixed = datagram.first_chunk::<20>()?;
     let header_length = usize::from(fixed[0] & 0x0f) * 4;
     let total_length = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
-    if fixed[0] >> 4 != 4 || header_length < fixed.len() || fixed[9] != VRRP {
+    if fixed[0] >> 4 != 4 || header_length < fixed.len() || fixed[9] != wire.protocol() {
         return None;
     }
+    let carrier = match wire {
+        Wire::Vrrp => Carrier::Vrrp,
+        Wire::Header if header_length > fixed.len() => return None,
+        Wire::Header => Carrier::Header { identification: u16::from_be_bytes([fixed[4], fixed[5]]) },
+    };
     // What is beyond the total length is padding of the link layer.
     let payload = datagram.get(header_length..total_length)?;
     let address = |at: usize| Some(Ipv4Addr::from(*datagram.get(at..)?.first_chunk::<4>()?));
-    Some((Header { source: address(12)?.into(), destination: address(16)?.into(), ttl: fixed[8] }, payload))
+    let (source, destination) = (address(12)?.into(), address(16)?.into());
+    Some((Header { source, destination, ttl: fixed[8], carrier }, payload))
 }
 
 #[cfg(test)]

@@ -8,13 +8,14 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::task::Wake;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use fairway_vrrp::{GroupConfig, Input, Place, Received, State, vrid_of};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 
 use super::addresses::{self, Owner};
@@ -29,6 +30,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(400);
 /// Datagrams taken from one socket in one turn: more than its queue holds, so that a stall is caught up in one
 /// turn, but not so many that a flood holds up the timers.
 const DATAGRAMS_PER_TURN: usize = 1024;
+/// Less is the clock's own unsteadiness.
+const CLOCK_STEP: Duration = Duration::from_millis(100);
 /// Larger than any IP datagram.
 const DATAGRAM: usize = 65_536;
 
@@ -53,6 +56,8 @@ pub(super) struct Thread {
     pub(super) stopping: Option<Reply<()>>,
     /// Nobody can send commands any more.
     pub(super) abandoned: bool,
+    /// UTC at the origin of the monotonic clock, as the machines were told.
+    epoch: Option<Duration>,
     /// When addresses and sockets are looked at again although nothing happened.
     retry_at: Option<Instant>,
 }
@@ -94,6 +99,7 @@ impl Thread {
             heartbeat,
             stopping: None,
             abandoned: false,
+            epoch: None,
             retry_at: None,
         })
     }
@@ -106,6 +112,7 @@ impl Thread {
             let (links, readable) = self.wait();
             let now = Instant::now();
             self.heartbeat.beat(now);
+            self.tell_time();
             // Judged before packets are fed: they move the deadlines.
             let stalled: BTreeSet<String> = self
                 .all()
@@ -174,6 +181,8 @@ impl Thread {
                 self.kernel.place(member, instance, Place::Nowhere);
             }
         }
+        let clock = Input::Clock(utc());
+        let _ = member.group.handle(Instant::now(), clock); // nothing follows from it
         let outputs = member.group.handle(Instant::now(), Input::Start { holding });
         self.kernel.carry_out(member, outputs);
     }
@@ -201,6 +210,19 @@ impl Thread {
         let ready = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
         let readable = self.kernel.sockets.keys().zip(&fds[2..]).filter(|(_, fd)| ready(fd));
         (ready(&fds[1]), readable.map(|(key, _)| key.clone()).collect())
+    }
+
+    /// Tells the machines the time, if the clock was set since they were told.
+    fn tell_time(&mut self) {
+        let Ok(uptime) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return };
+        let epoch = utc().saturating_sub(Duration::from(uptime));
+        if self.epoch.is_some_and(|told| told.abs_diff(epoch) < CLOCK_STEP) {
+            return;
+        }
+        self.epoch = Some(epoch);
+        for member in self.members.values_mut().chain(&mut self.leaving) {
+            let _ = member.group.handle(Instant::now(), Input::Clock(utc())); // nothing follows from it
+        }
     }
 
     fn take_in_links(&mut self, now: Instant) {
@@ -312,10 +334,10 @@ impl Thread {
     /// Gives a packet to the instance it is for; one that is for nobody to the first on the socket, which
     /// counts and names it.
     fn hand_over(&mut self, key: &SocketKey, header: Header, payload: &[u8]) {
-        let vrid = vrid_of(payload);
+        let vrid = vrid_of(header.carrier, payload);
         if let Some((member, instance)) = find(&mut self.members, &mut self.leaving, key, vrid) {
-            let Header { source, destination, ttl } = header;
-            let packet = Received { source, destination, ttl, payload };
+            let Header { source, destination, ttl, carrier } = header;
+            let packet = Received { source, destination, ttl, carrier, payload };
             let outputs = member.group.handle(Instant::now(), Input::Packet { instance, packet });
             self.kernel.carry_out(member, outputs);
         }
@@ -367,6 +389,11 @@ impl Thread {
             let _ = self.status.send(self.published.clone()); // fails only while the process ends
         }
     }
+}
+
+/// UTC since the Unix epoch.
+fn utc() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The instance on a socket that runs virtual router `vrid`, or else the first one there.

@@ -88,7 +88,7 @@ impl Group {
             Phase::Waiting { holding } => self.begin(now, holding),
             Phase::HandingOver { .. } if self.is_stopping() => self.abandon(now, instance),
             Phase::Master | Phase::HandingOver { .. } | Phase::Listening { .. } => {
-                self.resign();
+                self.resign(now);
                 self.place_all(Place::Nowhere);
                 self.enter(now, Phase::Fault, cause);
             }
@@ -98,11 +98,11 @@ impl Group {
     }
 
     /// Tells everybody that this router is no longer master. Instances handed over already have a successor.
-    pub(super) fn resign(&mut self) {
+    pub(super) fn resign(&mut self, now: Instant) {
         self.silence();
         for instance in 0..self.routers.len() {
             if self.routers[instance].place == Place::Interface {
-                self.send(instance, 0);
+                self.send(now, instance, 0);
             }
         }
     }
@@ -112,7 +112,8 @@ impl Group {
             return;
         }
         let source = packet.source;
-        let decoded = match self.routers[instance].accept(instance, packet) {
+        let clock = self.utc(now);
+        let decoded = match self.routers[instance].accept(instance, packet, clock) {
             Ok(decoded) => decoded,
             Err(Dropped(event)) => {
                 if let Some(event) = event {
@@ -281,7 +282,7 @@ impl Group {
     /// Tells another master, and all neighbours, who is master.
     fn reassert(&mut self, now: Instant, instance: usize) {
         let priority = self.priority();
-        self.send(instance, priority);
+        self.send(now, instance, priority);
         let router = &mut self.routers[instance];
         router.advert_due = Some(now + router.own_interval());
         for router in &mut self.routers {
@@ -307,7 +308,7 @@ impl Group {
             }
         }
         for instance in 0..self.routers.len() {
-            self.send(instance, priority);
+            self.send(now, instance, priority);
         }
         self.lower_since = to_lower.then_some(now);
         self.enter(now, Phase::Backup, cause);
@@ -372,7 +373,7 @@ impl Group {
     pub(super) fn take_over(&mut self, now: Instant, cause: Cause) {
         let priority = self.priority();
         for instance in 0..self.routers.len() {
-            self.send(instance, priority);
+            self.send(now, instance, priority);
             let router = &mut self.routers[instance];
             router.listen = None;
             router.advert_due = router.is_up().then(|| now + router.own_interval());

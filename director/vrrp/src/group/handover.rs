@@ -26,7 +26,7 @@ impl Group {
             }
             Phase::Leaving => {}
             Phase::Idle | Phase::Waiting { .. } | Phase::Listening { .. } | Phase::Backup | Phase::Fault => {
-                self.resign();
+                self.resign(now);
                 self.leave(now);
             }
         }
@@ -69,7 +69,7 @@ impl Group {
                 self.phase = Phase::HandingOver { since, until, purpose: Purpose::Backup };
             }
             (Force::Backup, Phase::Listening { fresh: true, .. }) => {
-                self.resign();
+                self.resign(now);
                 self.place_all(Place::Nowhere);
                 self.become_backup(now, Cause::Forced(force));
             }
@@ -91,7 +91,7 @@ impl Group {
     fn hand_over(&mut self, now: Instant, purpose: Purpose) {
         self.silence();
         for instance in 0..self.routers.len() {
-            self.send(instance, 0);
+            self.send(now, instance, 0);
             let router = &mut self.routers[instance];
             router.advert_due = router.is_up().then(|| now + router.own_interval());
         }

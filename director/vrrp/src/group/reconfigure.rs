@@ -16,12 +16,12 @@ impl Group {
             _ => Place::Nowhere,
         };
         for instance in &config.group.instances {
-            let password = config.passwords.get(&instance.name).copied();
+            let secret = config.secrets.get(&instance.name);
             let router = match before.iter().position(|router| router.is_same(instance)) {
                 Some(kept) => {
                     let mut router = before.swap_remove(kept);
                     let other_vips = router.config.virtual_ips != instance.virtual_ips;
-                    router.reconfigure(instance.clone(), password);
+                    router.reconfigure(instance.clone(), secret);
                     // A shorter interval counts from now, a longer one from the next advert.
                     let soonest = now + router.own_interval();
                     router.advert_due = router.advert_due.map(|due| due.min(soonest));
@@ -32,7 +32,7 @@ impl Group {
                     router
                 }
                 None => {
-                    let mut router = VirtualRouter::new(instance.clone(), password);
+                    let mut router = VirtualRouter::new(instance.clone(), secret);
                     router.place = place;
                     router
                 }

@@ -5,13 +5,14 @@ use std::mem::{Discriminant, discriminant};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use fairway_config::{Family, Instance};
+use fairway_config::{Family, HmacMode, Instance};
 
 use super::announcer::Announcer;
 use super::peers::Peers;
+use crate::auth::{Carrier, Context, HeaderSeal, Seal, Secret, split_trailer};
 use crate::counters::Counters;
 use crate::output::{Event, Place, Received};
-use crate::packet::{Advert, Authentication, Decoded, PacketError, authenticate, group_address};
+use crate::packet::{Advert, Decoded, PacketError, authenticate, group_address};
 use crate::timing::{DownTimer, master_down, skew};
 
 /// Events of one kind are reported this often at most.
@@ -31,7 +32,7 @@ pub(crate) enum Link {
 #[derive(Debug, Clone)]
 pub struct VirtualRouter {
     pub(crate) config: Instance,
-    pub(crate) authentication: Authentication,
+    pub(crate) seal: Seal,
     /// The group's priority.
     pub(crate) priority: u8,
     pub(crate) link: Link,
@@ -50,12 +51,12 @@ pub struct VirtualRouter {
 pub(crate) struct Dropped(pub(crate) Option<Event>);
 
 impl VirtualRouter {
-    pub(crate) fn new(config: Instance, password: Option<[u8; 8]>) -> Self {
-        let authentication = authentication(&config, password);
+    pub(crate) fn new(config: Instance, secret: Option<&Secret>) -> Self {
+        let seal = Seal::new(&config, secret);
         Self {
             priority: config.priority.get(),
             config,
-            authentication,
+            seal,
             link: Link::Unknown,
             place: Place::Nowhere,
             peers: Peers::default(),
@@ -119,8 +120,9 @@ impl VirtualRouter {
         identity(&self.config) == identity(other)
     }
 
-    pub(crate) fn reconfigure(&mut self, config: Instance, password: Option<[u8; 8]>) {
-        self.authentication = authentication(&config, password);
+    pub(crate) fn reconfigure(&mut self, config: Instance, secret: Option<&Secret>) {
+        let before = std::mem::replace(&mut self.seal, Seal::new(&config, secret));
+        self.seal.follow(&before);
         self.config = config;
     }
 
@@ -154,7 +156,7 @@ impl VirtualRouter {
 
     /// The advert to send, to the multicast group or to each peer, counted as sent once; none without a source
     /// address.
-    pub(crate) fn advert(&mut self, priority: u8) -> Vec<(IpAddr, Vec<u8>)> {
+    pub(crate) fn advert(&mut self, priority: u8, clock: Duration) -> Vec<(IpAddr, Carrier, Vec<u8>)> {
         let Some(source) = self.source() else { return Vec::new() };
         let advert = Advert {
             version: self.config.version,
@@ -162,13 +164,35 @@ impl VirtualRouter {
             priority,
             interval: self.own_interval(),
             addresses: self.config.virtual_ips.iter().map(|vip| vip.address).collect(),
-            authentication: self.authentication,
+            authentication: self.seal.authentication(),
         };
         self.counters.adverts_sent += 1;
         self.counters.priority_zero_sent += u64::from(priority == 0);
         let group = [group_address(self.config.family)];
         let destinations = if self.is_unicast() { &self.config.unicast_peers[..] } else { &group };
-        let encode = |to: &IpAddr| (*to, advert.encode(source, *to, self.config.checksum));
+        let context = self.context(source, clock);
+        let number = match &mut self.seal {
+            Seal::Message(_) => 0,
+            Seal::Header(seal) => seal.next().into(),
+            Seal::Trailer(seal) => seal.next(clock),
+        };
+        let encode = |to: &IpAddr| {
+            let mut message = advert.encode(source, *to, self.config.checksum);
+            match (&self.seal, source, to) {
+                (Seal::Header(seal), IpAddr::V4(source), IpAddr::V4(address)) => {
+                    let number = u32::try_from(number).unwrap_or(u32::MAX);
+                    let identification = HeaderSeal::identification(number);
+                    let sealed = seal.seal(number, source, *address, &message);
+                    return (*to, Carrier::Header { identification }, sealed);
+                }
+                (Seal::Trailer(seal), ..) if self.seal.appends() => {
+                    let trailer = seal.seal(number, &context, &message);
+                    Advert::append(&mut message, &trailer, source, *to);
+                }
+                _ => {}
+            }
+            (*to, Carrier::Vrrp, message)
+        };
         destinations.iter().map(encode).collect()
     }
 
@@ -180,14 +204,19 @@ impl VirtualRouter {
     }
 
     /// Checks a packet against RFC 9568 section 7.1 and the configuration.
-    pub(crate) fn accept(&mut self, instance: usize, packet: &Received<'_>) -> Result<Decoded, Dropped> {
+    pub(crate) fn accept(
+        &mut self,
+        instance: usize,
+        packet: &Received<'_>,
+        clock: Duration,
+    ) -> Result<Decoded, Dropped> {
         let source = packet.source;
         if self.source() == Some(source) {
             self.counters.looped += 1;
             return Err(Dropped(None));
         }
-        let decoded = self
-            .decode(packet)
+        let (number, decoded) = self
+            .decode(packet, clock)
             .inspect_err(|error| self.counters.drop_for(*error))
             .map_err(|error| Dropped(Some(Event::BadPacket { instance, source, error })))?;
         let advert = &decoded.advert;
@@ -206,13 +235,19 @@ impl VirtualRouter {
             let theirs = advert.interval;
             return Err(Dropped(Some(Event::IntervalMismatch { instance, source, theirs, ours })));
         }
+        match &mut self.seal {
+            Seal::Header(seal) => seal.heard(source, u32::try_from(number).unwrap_or(u32::MAX)),
+            Seal::Trailer(seal) if number > 0 => seal.heard(source, number),
+            Seal::Trailer(_) | Seal::Message(_) => {}
+        }
         self.counters.adverts_received += 1;
         self.counters.priority_zero_received += u64::from(advert.priority == 0);
         self.counters.checksum_mismatch += u64::from(self.differs_in_checksum(&decoded));
         Ok(decoded)
     }
 
-    fn decode(&self, packet: &Received<'_>) -> Result<Decoded, PacketError> {
+    /// The advert, and the number in its authentication header or trailer; 0 if it has none.
+    fn decode(&self, packet: &Received<'_>, clock: Duration) -> Result<(u64, Decoded), PacketError> {
         if packet.ttl != 255 {
             return Err(PacketError::Ttl(packet.ttl));
         }
@@ -222,7 +257,32 @@ impl VirtualRouter {
         if self.is_unicast() && !self.config.unicast_peers.contains(&packet.source) {
             return Err(PacketError::Source);
         }
-        Advert::decode(packet.payload, packet.source, packet.destination)
+        let (source, destination) = (packet.source, packet.destination);
+        match (&self.seal, packet.carrier) {
+            (Seal::Header(seal), Carrier::Header { identification }) => {
+                let (number, message) = seal.open(identification, (source, destination), packet.payload)?;
+                Ok((number.into(), Advert::decode(message, source, destination)?))
+            }
+            (Seal::Header(_), Carrier::Vrrp) => Err(PacketError::Unsealed),
+            (_, Carrier::Header { .. }) => Err(PacketError::UnexpectedHeader),
+            (Seal::Message(_), Carrier::Vrrp) => {
+                Ok((0, Advert::decode(packet.payload, source, destination)?))
+            }
+            (Seal::Trailer(seal), Carrier::Vrrp) => {
+                let Some((message, trailer)) = split_trailer(packet.payload, source) else {
+                    let decoded = Advert::decode(packet.payload, source, destination)?;
+                    let accepted = seal.mode() != HmacMode::Enforce;
+                    return if accepted { Ok((0, decoded)) } else { Err(PacketError::Unsealed) };
+                };
+                let decoded = Advert::decode_before(message, trailer, source, destination)?;
+                let number = seal.open(&self.context(source, clock), message, trailer)?;
+                Ok((number, decoded))
+            }
+        }
+    }
+
+    fn context(&self, source: IpAddr, clock: Duration) -> Context {
+        Context { source, version: self.config.version, vrid: self.config.vrid.get(), clock }
     }
 
     fn is_unicast(&self) -> bool {
@@ -243,7 +303,7 @@ impl VirtualRouter {
             let version = i64::from(advert.version);
             return Err(PacketError::Version(u8::try_from(version).unwrap_or_default()));
         }
-        authenticate(self.authentication, advert.authentication)
+        authenticate(self.seal.authentication(), advert.authentication)
     }
 
     pub(crate) fn differs_in_checksum(&self, decoded: &Decoded) -> bool {
@@ -277,12 +337,5 @@ impl VirtualRouter {
             *next = now + REPORT_EVERY;
         }
         may
-    }
-}
-
-fn authentication(config: &Instance, password: Option<[u8; 8]>) -> Authentication {
-    match config.auth {
-        Some(fairway_config::Auth::Pass(_)) => Authentication::Password(password.unwrap_or_default()),
-        None => Authentication::None,
     }
 }

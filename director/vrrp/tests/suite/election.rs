@@ -427,8 +427,13 @@ fn before_the_start_nothing_matters() {
 fn an_instance_that_does_not_exist_is_ignored() {
     let mut rig = Rig::master(100, Preempt::Always);
     assert_eq!(rig.input(Input::Link { instance: 7, source: None }), []);
-    let packet =
-        fairway_vrrp::Received { source: address(0, 9), destination: address(0, 9), ttl: 255, payload: &[] };
+    let packet = fairway_vrrp::Received {
+        source: address(0, 9),
+        destination: address(0, 9),
+        ttl: 255,
+        carrier: fairway_vrrp::Carrier::Vrrp,
+        payload: &[],
+    };
     assert_eq!(rig.receive(7, packet), []);
 }
 

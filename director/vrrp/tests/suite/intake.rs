@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use fairway_config::{Auth, Checksum, Family, PassAuth, Period, Preempt, VirtualIp, VrrpVersion};
+use fairway_config::{Auth, Checksum, Family, KeyFile, Period, Preempt, VirtualIp, VrrpVersion};
 use fairway_vrrp::{
-    Advert, Authentication, Counters, Event, Input, Output, PacketError, Received, State, group_address,
+    Advert, Authentication, Carrier, Counters, Event, Input, Output, PacketError, Received, Secret, State,
+    group_address,
 };
 
 use crate::rig::{Did, INTERVAL, Rig, address, config, down, ms, vip, when};
@@ -39,7 +40,7 @@ fn spoiled(change: impl FnOnce(&mut Received<'_>)) -> Rig {
     rig.sleep(ms(200));
     let (source, destination) = (address(0, 99), group_address(Family::Ipv4));
     let payload = advert(200).encode(source, destination, Checksum::Rfc9568);
-    let mut packet = Received { source, destination, ttl: 255, payload: &payload };
+    let mut packet = Received { source, destination, ttl: 255, carrier: Carrier::Vrrp, payload: &payload };
     change(&mut packet);
     let did = rig.receive(0, packet);
     assert!(did.is_empty() || did == [Did::Event], "{did:?}");
@@ -108,7 +109,7 @@ fn unicast_adverts_are_taken_from_the_peers_only() {
     let mut hear = |router: u8, destination: IpAddr| {
         let source = address(0, router);
         let payload = advert(200).encode(source, destination, Checksum::Rfc9568);
-        rig.receive(0, Received { source, destination, ttl: 255, payload: &payload });
+        rig.receive(0, Received { source, destination, ttl: 255, carrier: Carrier::Vrrp, payload: &payload });
         (rig.group.instances()[0].master(), rig.outputs.clone())
     };
     for (router, destination, error) in [
@@ -133,7 +134,7 @@ fn a_unicast_packet_from_beyond_the_local_network_is_dropped() {
     let mut rig = Rig::started(unicast(100, &[99]));
     let (source, destination) = (address(0, 99), address(0, 10));
     let payload = advert(200).encode(source, destination, Checksum::Rfc9568);
-    rig.receive(0, Received { source, destination, ttl: 254, payload: &payload });
+    rig.receive(0, Received { source, destination, ttl: 254, carrier: Carrier::Vrrp, payload: &payload });
     assert_eq!((bad(&rig), rig.group.instances()[0].master()), (PacketError::Ttl(254), None));
 }
 
@@ -181,8 +182,8 @@ fn version_2(password: Option<&[u8; 8]>) -> Rig {
     instance.version = VrrpVersion::V2;
     instance.advert_interval = Period::from_secs(1);
     if let Some(password) = password {
-        instance.auth = Some(Auth::Pass(PassAuth { key_file: PathBuf::from("key") }));
-        config.passwords = BTreeMap::from([("net0".to_owned(), *password)]);
+        instance.auth = Some(Auth::Pass(KeyFile { key_file: PathBuf::from("key") }));
+        config.secrets = BTreeMap::from([("net0".to_owned(), Secret::Password(*password))]);
     }
     Rig::started(config)
 }
@@ -290,6 +291,7 @@ fn one_kind_of_event_is_reported_every_ten_seconds() {
             source: address(0, 7),
             destination: group_address(Family::Ipv4),
             ttl: 1,
+            carrier: Carrier::Vrrp,
             payload: &[],
         };
         events += rig.receive(0, packet).len();
@@ -327,7 +329,10 @@ fn ipv6_is_elected_with_its_own_checksum() {
     let destination = group_address(Family::Ipv6);
     let other = Advert { addresses: vips.to_vec(), ..advert(200) };
     let payload = other.encode(theirs, destination, Checksum::Rfc9568);
-    rig.receive(0, Received { source: theirs, destination, ttl: 255, payload: &payload });
+    rig.receive(
+        0,
+        Received { source: theirs, destination, ttl: 255, carrier: Carrier::Vrrp, payload: &payload },
+    );
     assert_eq!((rig.outputs.len(), rig.group.instances()[0].master()), (0, Some(theirs)));
     rig.advance(ms(1_000));
     let Some(Output::Send { destination: to, payload, .. }) = rig.outputs.first() else { panic!() };

@@ -10,5 +10,6 @@ mod operations;
 mod packets;
 mod reconfigure;
 mod rig;
+mod seals;
 mod simulation;
 mod stall;

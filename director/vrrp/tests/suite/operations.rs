@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fairway_config::{Family, Period, Preempt, VrrpVersion};
 use fairway_vrrp::{
-    Advert, Authentication, Event, Force, Group, GroupConfig, Input, Output, Place, Received, State,
+    Advert, Authentication, Carrier, Event, Force, Group, GroupConfig, Input, Output, Place, Received, State,
     group_address,
 };
 use proptest::prelude::*;
@@ -136,7 +136,8 @@ impl World {
                 };
                 let (source, destination) = (address(instance, router), group_address(Family::Ipv4));
                 let payload = advert.encode(source, destination, Default::default());
-                let packet = Received { source, destination, ttl: 255, payload: &payload };
+                let packet =
+                    Received { source, destination, ttl: 255, carrier: Carrier::Vrrp, payload: &payload };
                 self.input(Input::Packet { instance, packet });
             }
             Operation::Bytes(instance, ttl, payload) => {
@@ -144,6 +145,7 @@ impl World {
                     source: address(0, 9),
                     destination: group_address(Family::Ipv4),
                     ttl,
+                    carrier: Carrier::Vrrp,
                     payload: &payload,
                 };
                 self.input(Input::Packet { instance, packet });
@@ -201,7 +203,7 @@ impl World {
                 self.state = *to;
             }
             Output::Vips { instance, place } => self.places[*instance] = Some(*place),
-            Output::Send { instance, destination, payload } => {
+            Output::Send { instance, destination, payload, .. } => {
                 let source = self.group.instances()[*instance].master();
                 assert_eq!(*destination, group_address(Family::Ipv4));
                 let decoded = Advert::decode(payload, address(*instance, 10), *destination).unwrap();

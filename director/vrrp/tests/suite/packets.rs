@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use fairway_config::{Checksum, Family, VrrpVersion};
-use fairway_vrrp::{Advert, Authentication, PacketError, group_address, vrid_of};
+use fairway_vrrp::{Advert, Authentication, Carrier, PacketError, group_address, vrid_of};
 use proptest::prelude::*;
 
 use crate::rig::ms;
@@ -132,7 +132,7 @@ fn what_is_wrong_is_named() {
     assert_eq!(v4("21326501 0002b7c3 c0000207 00000000 00000000"), PacketError::Checksum);
     assert_eq!(v4("3134c801 000044c6 c0000203"), PacketError::Interval);
     assert_eq!(v4("21326501 0000b7c4 c0000207 00000000 00000000"), PacketError::Interval);
-    assert_eq!(v4("21326501 0202b5c2 c0000207 00000000 00000000"), PacketError::AuthenticationType(2));
+    assert_eq!(v4("21326501 0302b4c2 c0000207 00000000 00000000"), PacketError::AuthenticationType(3));
 }
 
 #[test]
@@ -167,8 +167,8 @@ fn a_password_is_never_shown() {
 
 #[test]
 fn the_identifier_is_found_without_decoding() {
-    assert_eq!(vrid_of(&bytes("3134c801")), Some(0x34));
-    assert_eq!(vrid_of(&[0x31]), None);
+    assert_eq!(vrid_of(Carrier::Vrrp, &bytes("3134c801")), Some(0x34));
+    assert_eq!(vrid_of(Carrier::Vrrp, &[0x31]), None);
 }
 
 #[test]

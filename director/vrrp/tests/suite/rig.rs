@@ -9,7 +9,8 @@ use fairway_config::{
     VrrpVersion,
 };
 use fairway_vrrp::{
-    Advert, Authentication, Force, Group, GroupConfig, Input, Output, Place, Received, State, group_address,
+    Advert, Authentication, Carrier, Force, Group, GroupConfig, Input, Output, Place, Received, State,
+    group_address,
 };
 
 /// The advert interval unless a test says otherwise.
@@ -69,7 +70,7 @@ pub fn config(networks: usize, priority: u8, preempt: Preempt) -> GroupConfig {
     let instances = (0..networks).map(|network| instance(network, priority)).collect();
     GroupConfig {
         group: FailoverGroup { name: "edge".to_owned(), preempt, instances },
-        passwords: BTreeMap::new(),
+        secrets: BTreeMap::new(),
     }
 }
 
@@ -170,7 +171,10 @@ impl Rig {
         let source = address(instance, router);
         let destination = group_address(Family::Ipv4);
         let payload = advert.encode(source, destination, form);
-        self.receive(instance, Received { source, destination, ttl: 255, payload: &payload })
+        self.receive(
+            instance,
+            Received { source, destination, ttl: 255, carrier: Carrier::Vrrp, payload: &payload },
+        )
     }
 
     pub fn receive(&mut self, instance: usize, packet: Received<'_>) -> Vec<Did> {

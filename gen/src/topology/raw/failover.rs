@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use fairway_config::{Announce, Checksum, Period, Preempt, VrrpVersion};
+use fairway_config::{
+    Announce, Auth, Checksum, HmacAuth, HmacKey, HmacMode, KeyFile, Period, Preempt, VrrpVersion,
+};
 use serde_spanned::Spanned;
 
 use crate::reader::{Named, Value};
@@ -25,8 +27,8 @@ pub struct RawGroup {
     pub checksum: Option<Spanned<Checksum>>,
     /// `preempt`.
     pub preempt: Option<Spanned<Preempt>>,
-    /// `auth`, by the file that holds the password.
-    pub password_file: Option<Spanned<PathBuf>>,
+    /// `auth`.
+    pub auth: Option<Spanned<Auth>>,
     /// `vrid`.
     pub vrid: Option<RawVrid>,
     /// `transport`.
@@ -78,7 +80,7 @@ pub(super) fn read_group(problems: &mut Problems, value: Value<'_>, name: Range<
             v.choice(problems, Rule::BadValue, &words)
         }),
         preempt: table.optional("preempt").and_then(|v| read_preempt(problems, &v)),
-        password_file: table.optional("auth").and_then(|v| read_auth(problems, &v)),
+        auth: table.optional("auth").and_then(|v| read_auth(problems, &v)),
         vrid: table.optional("vrid").and_then(|v| read_vrid(problems, &v)),
         transport: table.optional("transport").and_then(|v| {
             let words = [("multicast", Transport::Multicast), ("unicast", Transport::Unicast)];
@@ -156,26 +158,98 @@ fn read_preempt(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<Pr
     after.map(|after| Spanned::new(after.span(), Preempt::After(after.into_inner())))
 }
 
-fn read_auth(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<PathBuf>> {
-    let want = "a table such as { pass = { key-file = \"/etc/fairway/edge.key\" } }";
-    let mut table = value.table(problems, want)?;
-    let pass = table.required(problems, "pass", "pass = { key-file = \"/etc/fairway/edge.key\" }");
+fn read_auth(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<Auth>> {
+    let mut table =
+        value.table(problems, "a table such as { pass = { key-file = \"/etc/fairway/edge.key\" } }")?;
+    let given: Vec<_> = ["pass", "ah", "hmac"].into_iter().map(|kind| table.optional(kind)).collect();
     table.finish(problems);
-    let mut table = pass?.table(problems, "a table such as { key-file = \"/etc/fairway/edge.key\" }")?;
-    let file = table.required(problems, "key-file", "key-file = \"/etc/fairway/edge.key\"");
-    table.finish(problems);
-    let file = file?.string(problems, "the path of a file")?;
-    if !file.get_ref().starts_with('/') {
+    let mut given = given.into_iter().zip(["pass", "ah", "hmac"]).filter_map(|(v, kind)| Some((v?, kind)));
+    let (Some((first, kind)), None) = (given.next(), given.next()) else {
         problems.add(
-            Rule::KeyFile,
-            format!("{}.pass.key-file", value.key),
-            file.span(),
-            format!("\"{}\" is not an absolute path", file.get_ref()),
-            "write where the file is on the directors, such as \"/etc/fairway/edge.key\"",
+            Rule::AuthKind,
+            &value.key,
+            value.span.clone(),
+            "exactly one kind of authentication is wanted",
+            "write one of pass, ah and hmac",
         );
         return None;
+    };
+    let auth = match kind {
+        "pass" => Auth::Pass(read_key_file(problems, &first)?),
+        "ah" => Auth::Ah(read_key_file(problems, &first)?),
+        _ => Auth::Hmac(read_hmac(problems, &first)?),
+    };
+    Some(Spanned::new(first.span, auth))
+}
+
+fn read_key_file(problems: &mut Problems, value: &Value<'_>) -> Option<KeyFile> {
+    let mut table = value.table(problems, "a table such as { key-file = \"/etc/fairway/edge.key\" }")?;
+    let file = table.required(problems, "key-file", "key-file = \"/etc/fairway/edge.key\"");
+    table.finish(problems);
+    read_path(problems, &file?).map(|key_file| KeyFile { key_file })
+}
+
+fn read_hmac(problems: &mut Problems, value: &Value<'_>) -> Option<HmacAuth> {
+    let mut table = value.table(problems, "a table such as { keys = { 1 = \"/etc/fairway/edge.key\" } }")?;
+    let keys = table.required(problems, "keys", "keys = { 1 = \"/etc/fairway/edge.key\" }");
+    let active = table.optional("active").and_then(|v| v.integer(problems, 0..=255));
+    let window = table.optional("window").and_then(|v| v.parsed(problems, PERIOD)).map(Spanned::into_inner);
+    let mode = table.optional("mode").and_then(|v| {
+        let words = [
+            ("receive-only", HmacMode::ReceiveOnly),
+            ("permissive", HmacMode::Permissive),
+            ("enforce", HmacMode::Enforce),
+        ];
+        v.choice(problems, Rule::BadValue, &words)
+    });
+    table.finish(problems);
+    let files = keys?
+        .table(problems, "files by the numbers of their keys")?
+        .named(problems, |problems, v, _| Some(read_path(problems, &v)));
+    let (mut keys, written) = (Vec::with_capacity(files.len()), files.len());
+    for (name, file) in files {
+        // The schema leaves digits only.
+        match (name.parse::<u8>(), file.value) {
+            (Ok(id), Some(key_file)) => keys.push(HmacKey { id, key_file }),
+            (Err(_), _) => {
+                problems.add(
+                    Rule::BadValue,
+                    &file.key,
+                    file.span,
+                    format!("{name} is not the number of a key"),
+                    "number the keys from 0 to 255",
+                );
+            }
+            (Ok(_), None) => {}
+        }
     }
-    Some(Spanned::new(file.span(), PathBuf::from(file.into_inner())))
+    // What depends on a key that cannot be read would only be a second report of it.
+    if keys.len() < written {
+        return None;
+    }
+    let active = active.map(|n| u8::try_from(n.into_inner()).expect("the reader allows 0 to 255"));
+    Some(HmacAuth {
+        active: active.or(keys.first().map(|key| key.id)).unwrap_or_default(),
+        keys,
+        window,
+        mode: mode.map(Spanned::into_inner).unwrap_or_default(),
+    })
+}
+
+/// Where a secret is on the directors.
+fn read_path(problems: &mut Problems, value: &Value<'_>) -> Option<PathBuf> {
+    let file = value.string(problems, "the path of a file")?;
+    if file.get_ref().starts_with('/') {
+        return Some(PathBuf::from(file.into_inner()));
+    }
+    problems.add(
+        Rule::KeyFile,
+        &value.key,
+        file.span(),
+        format!("\"{}\" is not an absolute path", file.get_ref()),
+        "write where the file is on the directors, such as \"/etc/fairway/edge.key\"",
+    );
+    None
 }
 
 fn read_vrid(problems: &mut Problems, value: &Value<'_>) -> Option<RawVrid> {

@@ -42,7 +42,7 @@ pub fn resolve(
             version: entry.value.version.as_ref().map_or(VrrpVersion::V3, |v| *v.get_ref()),
             checksum: entry.value.checksum.as_ref().map_or(Checksum::default(), |c| *c.get_ref()),
             preempt: entry.value.preempt.as_ref().map(|p| *p.get_ref()).unwrap_or_default(),
-            password_file: entry.value.password_file.as_ref().map(|f| f.get_ref().clone()),
+            auth: entry.value.auth.as_ref().map(|a| a.get_ref().clone()),
             transport: entry.value.transport.as_ref().map(|t| *t.get_ref()).unwrap_or_default(),
             announce: entry.value.announce.as_ref().map(|a| *a.get_ref()).unwrap_or_default(),
             instances: Vec::new(),
@@ -347,7 +347,12 @@ fn protocol_rules(problems: &mut Problems, (name, entry): (&str, &Entry<RawGroup
                 (Rule::AdvertInterval, "advert-interval", at(raw.advert_interval.as_ref().map(Spanned::span)))
             }
             "version" => (Rule::Version2Ipv6, "version", version.clone()),
-            "auth" => (Rule::Version3Auth, "auth", at(raw.password_file.as_ref().map(Spanned::span))),
+            "auth" => {
+                let rule =
+                    if group.version == VrrpVersion::V3 { Rule::Version3Auth } else { Rule::Version2Auth };
+                (rule, "auth", at(raw.auth.as_ref().map(Spanned::span)))
+            }
+            "active" | "window" => (Rule::HmacSetting, "auth.hmac", at(raw.auth.as_ref().map(Spanned::span))),
             "after" => (Rule::PreemptDelay, "preempt.after", at(raw.preempt.as_ref().map(Spanned::span))),
             "repeat" => {
                 (Rule::AnnounceRepeat, "announce.repeat", at(raw.announce.as_ref().map(Spanned::span)))

@@ -9,7 +9,7 @@ fn config(instances: &[(&str, &str, u8)]) -> GroupConfig {
         );
     }
     let group = fairway_config::Config::from_toml(&text).unwrap().failover.remove(0);
-    GroupConfig { group, passwords: Default::default() }
+    GroupConfig { group, secrets: Default::default() }
 }
 
 #[test]

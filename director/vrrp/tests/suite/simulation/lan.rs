@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use fairway_config::Family;
-use fairway_vrrp::{Group, GroupConfig, Input, Output, Place, Received, State, group_address};
+use fairway_vrrp::{Carrier, Group, GroupConfig, Input, Output, Place, Received, State, group_address};
 
 use super::random::Random;
 use crate::rig::{address, origin};
@@ -212,7 +212,7 @@ impl Lan {
 
     fn carry_out(&mut self, router: usize, output: Output) {
         let seen = match output {
-            Output::Send { instance, destination, payload } => {
+            Output::Send { instance, destination, payload, .. } => {
                 assert_eq!(destination, group_address(Family::Ipv4));
                 let priority = payload[2];
                 self.transmit(Packet { network: instance, from: router, payload });
@@ -307,6 +307,7 @@ impl Lan {
             source: self.address(packet.network, packet.from),
             destination: group_address(Family::Ipv4),
             ttl: 255,
+            carrier: Carrier::Vrrp,
             payload: &packet.payload,
         };
         self.input(to, Input::Packet { instance: packet.network, packet: received });

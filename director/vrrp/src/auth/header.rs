@@ -1,0 +1,127 @@
+//! The authentication header of VRRPv2 (RFC 2338 section 5.3.6.3, RFC 4302): HMAC-MD5-96 over the IP header and
+//! what follows it.
+//!
+//! ```text
+//! | next header 112 | length 4 | 0 |   security parameters index: the source address
+//! | sequence number | integrity check value: 12 bytes |   VRRP message
+//! ```
+//!
+//! All routers share one counter, as in keepalived: a number is taken that is above the sender's last one and not
+//! below the highest one known, and who becomes master goes on from there. So a router that starts from zero is
+//! heard as soon as it has heard the master.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use hmac::{Hmac, KeyInit, Mac};
+use md5::Md5;
+
+use super::{PASSWORD, Senders};
+use crate::packet::PacketError;
+
+/// IP protocol number of the authentication header.
+const PROTOCOL: u8 = 51;
+const VRRP: u8 = 112;
+/// Of the header, in bytes.
+pub(crate) const LENGTH: usize = 24;
+/// In 32-bit words, less two (RFC 4302 section 2.2).
+const LENGTH_FIELD: u8 = 4;
+const VALUE: usize = 12;
+const IP_HEADER: usize = 20;
+const TTL: u8 = 255;
+
+#[derive(Debug, Clone)]
+pub(crate) struct HeaderSeal {
+    key: [u8; PASSWORD],
+    /// The highest number sent or heard.
+    number: u32,
+    senders: Senders<u32>,
+}
+
+impl HeaderSeal {
+    pub(super) fn new(key: [u8; PASSWORD]) -> Self {
+        Self { key, number: 0, senders: Senders::default() }
+    }
+
+    pub(super) fn follow(&mut self, before: &Self) {
+        if self.key == before.key {
+            (self.number, self.senders) = (before.number, before.senders.clone());
+        }
+    }
+
+    /// The number of the next advert, for all the peers it goes to.
+    pub(crate) fn next(&mut self) -> u32 {
+        self.number = self.number.saturating_add(1);
+        self.number
+    }
+
+    /// The identification of the IP packet with this number: never zero, which the kernel would replace.
+    pub(crate) fn identification(number: u32) -> u16 {
+        u16::try_from(number % 0xffff).unwrap_or_default() + 1
+    }
+
+    /// Puts the header before a message.
+    pub(crate) fn seal(&self, number: u32, source: Ipv4Addr, to: Ipv4Addr, message: &[u8]) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(LENGTH + message.len());
+        payload.extend([VRRP, LENGTH_FIELD, 0, 0]);
+        payload.extend(source.octets());
+        payload.extend(number.to_be_bytes());
+        payload.extend([0; VALUE]);
+        payload.extend(message);
+        let value = self.mac(Self::identification(number), source, to, &payload).finalize().into_bytes();
+        payload[LENGTH - VALUE..LENGTH].copy_from_slice(&value[..VALUE]);
+        payload
+    }
+
+    /// The message behind the header, if the header proves it. It is not yet counted as heard.
+    pub(crate) fn open<'a>(
+        &self,
+        identification: u16,
+        (source, to): (IpAddr, IpAddr),
+        payload: &'a [u8],
+    ) -> Result<(u32, &'a [u8]), PacketError> {
+        let (IpAddr::V4(source), IpAddr::V4(to)) = (source, to) else {
+            return Err(PacketError::Unsealed);
+        };
+        let short = PacketError::Length { expected: LENGTH, found: payload.len() };
+        let (header, message) = payload.split_first_chunk::<LENGTH>().ok_or(short)?;
+        let (fixed, value) = header.split_at(LENGTH - VALUE);
+        if fixed[..2] != [VRRP, LENGTH_FIELD] || fixed[4..8] != source.octets() {
+            return Err(PacketError::MalformedSeal);
+        }
+        let mut covered = payload.to_vec();
+        covered[LENGTH - VALUE..LENGTH].fill(0);
+        let mac = self.mac(identification, source, to, &covered);
+        mac.verify_truncated_left(value).map_err(|_| PacketError::BadSeal)?;
+        let number = fixed[8..12].iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+        if number < self.number || self.senders.last(source.into()).is_some_and(|last| number <= last) {
+            return Err(PacketError::Replayed);
+        }
+        Ok((number, message))
+    }
+
+    /// Counts a number as used by its sender.
+    pub(crate) fn heard(&mut self, source: IpAddr, number: u32) {
+        self.number = self.number.max(number);
+        self.senders.heard(source, number);
+    }
+
+    /// Over the IP header, with what changes on the way as zero, and `payload`. Only the TTL is not zero: it is 255
+    /// in every packet that is taken, and keepalived covers it.
+    fn mac(&self, identification: u16, source: Ipv4Addr, to: Ipv4Addr, payload: &[u8]) -> Hmac<Md5> {
+        let mut mac = Hmac::<Md5>::new_from_slice(&self.key).expect("any length is a key");
+        let length = u16::try_from(IP_HEADER + payload.len()).unwrap_or(u16::MAX);
+        mac.update(&[0x45, 0]);
+        mac.update(&length.to_be_bytes());
+        mac.update(&identification.to_be_bytes());
+        mac.update(&[0, 0, TTL, PROTOCOL, 0, 0]);
+        mac.update(&source.octets());
+        mac.update(&to.octets());
+        mac.update(payload);
+        mac
+    }
+}
+
+/// The virtual router identifier behind an authentication header.
+pub(crate) fn message(payload: &[u8]) -> Option<&[u8]> {
+    payload.get(LENGTH..)
+}
