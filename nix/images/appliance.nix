@@ -14,7 +14,7 @@ in
     firewall.enable = false;
     nftables.enable = true;
     # The credential system.hostname can name it.
-    hostName = lib.mkDefault "";
+    hostName = lib.mkOverride 1100 "";
   };
 
   environment.systemPackages = [ package ];

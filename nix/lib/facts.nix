@@ -109,14 +109,22 @@ let
       ) (lib.filterAttrs (_: table: lib.isAttrs (table.real-servers or null)) services)
     );
 
-  # How a host is reached as real server.
-  forwardingTo =
+  # The tunnels that end at a host: as written, { type; port; ... }.
+  tunnelsTo =
     host:
-    lib.unique (
-      lib.concatMap (
-        table: lib.optional (lib.elem host (names (table.real-servers or { }))) (table.forward or "")
-      ) (lib.attrValues services)
-    );
+    map
+      (
+        service:
+        let
+          tunnel = service.tunnel or "ipip";
+        in
+        if lib.isAttrs tunnel then tunnel else { type = tunnel; }
+      )
+      (
+        lib.filter (
+          service: service.forward or "" == "tunnel" && lib.elem host (names (service.real-servers or { }))
+        ) (lib.attrValues services)
+      );
 
   # Interfaces of a host whose addresses the generated files set.
   managedInterfaces =
@@ -138,10 +146,10 @@ in
   inherit
     addresses
     directors
-    forwardingTo
     managedInterfaces
     realServers
     serverPorts
+    tunnelsTo
     virtualIps
     ;
   hosts = lib.attrNames hosts;

@@ -92,7 +92,34 @@ let
     protocol: lib.catAttrs "from" (lib.filter (range: range.from == range.to) (rangesOf protocol));
   several = protocol: lib.filter (range: range.from != range.to) (rangesOf protocol);
   opensServer = cfg.openFirewall && realServer;
-  tunnelled = lib.elem "tunnel" (facts.forwardingTo cfg.host);
+
+  # Wrapped packets, from the directors; from anyone where a director's address is not known.
+  tunnels = facts.tunnelsTo cfg.host;
+  tunnelled = tunnels != [ ];
+  tunnelRules =
+    let
+      addresses = map facts.addresses facts.directors;
+      from =
+        family: of:
+        let
+          known = lib.filter of (lib.concatLists addresses);
+        in
+        if lib.elem [ ] addresses then
+          [ "" ]
+        else
+          lib.optional (known != [ ]) "${family} saddr { ${lib.concatStringsSep ", " known} } ";
+      isIpv6 = lib.hasInfix ":";
+      gue = lib.filter (tunnel: tunnel.type or "" == "gue") tunnels;
+      ports = lib.unique (map (tunnel: toString (tunnel.port or 6080)) gue);
+    in
+    lib.concatMapStrings (
+      who:
+      # IP in IP, IPv6 in IP, GRE.
+      "${who}meta l4proto { 4, 41, 47 } accept\n"
+      + lib.optionalString (
+        ports != [ ]
+      ) "${who}udp dport { ${lib.concatStringsSep ", " ports} } accept\n"
+    ) (lib.unique (from "ip" (address: !isIpv6 address) ++ from "ip6" isIpv6));
 
   # ---- secrets
 
@@ -341,7 +368,8 @@ in
       allowedUDPPorts = lib.mkIf opensServer (single "udp");
       allowedUDPPortRanges = lib.mkIf opensServer (several "udp");
       extraInputRules = lib.mkIf (opensServer && nixosFirewall) (
-        lib.concatMapStrings (port: "sctp dport ${toString port} accept\n") (single "sctp")
+        lib.optionalString tunnelled tunnelRules
+        + lib.concatMapStrings (port: "sctp dport ${toString port} accept\n") (single "sctp")
         + lib.concatMapStrings (range: "sctp dport ${toString range.from}-${toString range.to} accept\n") (
           several "sctp"
         )

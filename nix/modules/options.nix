@@ -63,7 +63,7 @@ in
       default = true;
       description = ''
         Whether NixOS' firewall lets in what the topology says: on directors adverts of the other directors and the services of the
-        virtual IPs, on real servers the ports of their services. Without it a director takes over because it hears no other.
+        virtual IPs, on real servers the ports of their services, and the directors' tunnels. Without it a director takes over because it hears no other.
       '';
     };
 
