@@ -270,10 +270,19 @@ impl<'t> Statement<'t> {
                 "ip_vs" => "The kernel's load balancer.",
                 "nf_conntrack" => "Connections are tracked for address translation or the SYN proxy.",
                 "dummy" => "The VIPs are on an interface of this kind.",
+                "ipip" | "sit" | "ip_gre" | "ip6_gre" | "ip6_tunnel" | "fou" => {
+                    "Unwraps what comes through the tunnel."
+                }
                 _ => "The scheduler.",
             }
         } else if path.starts_with("etc/systemd/network/10-fairway0.") {
             "The VIP is here too, so that this host accepts the packets a director passes on."
+        } else if path.starts_with("etc/systemd/network/10-fairway0-gue") {
+            "The tunnel's UDP port."
+        } else if path.starts_with("etc/systemd/network/10-fairway0-") {
+            "What a director wraps for this host is unwrapped here."
+        } else if self.block.starts_with("set tunnel") {
+            "Its clients are told a segment size that fits the tunnel."
         } else if self.block.starts_with("set services") {
             "Clients are let in."
         } else if self.block.starts_with("set replies") {

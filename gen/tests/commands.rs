@@ -122,7 +122,9 @@ fn a_missing_file_is_named() {
 #[test]
 fn a_starter_passes_its_check_and_is_never_written_over_a_file() {
     let directory = tempfile::tempdir().unwrap();
-    for (kind, forward) in [("direct", "forward = \"direct\""), ("nat", "forward = \"nat\"")] {
+    for (kind, forward) in
+        [("direct", "forward = \"direct\""), ("nat", "forward = \"nat\""), ("tunnel", "forward = \"tunnel\"")]
+    {
         let path = directory.path().join(format!("{kind}.toml"));
         let output = run_plain(&["init", "--kind", kind, path.to_str().unwrap()]);
         assert!(output.status.success(), "{}", stderr(&output));

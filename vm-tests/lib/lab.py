@@ -22,6 +22,7 @@ __all__ = ["Host", "Lab", "Load", "Process", "Result", "Task", "eventually", "to
 TOPOLOGIES = Path("/fairway/topologies")
 SWITCH = "switch"
 CLIENT = "client"
+ROUTER = "router"
 CLIENT_NUMBER = 200  # the client's host number in every subnet it is on
 
 
@@ -44,6 +45,7 @@ class Lab:
         self._bridges = 0
         self._bridge_of: dict[ipaddress.IPv4Network | ipaddress.IPv6Network, str] = {}
         self._ports = 0
+        self._routers: list[str] = []
         self.virtual_ips = _virtual_ips(text)
         self.vip = next(iter(self.virtual_ips.values()))
         self._build()
@@ -70,6 +72,7 @@ class Lab:
                 self.directors[tree.name] = Director(host)
             else:
                 self.servers[tree.name] = WebServer(host)
+        self._add_router()
         self.client = self.hosts[CLIENT] = Host(CLIENT)
         networks = [network for network in self._bridge_of if ipaddress.ip_address(self.vip) in network]
         assert networks, f"no host has an address in the network of {self.vip}"
@@ -79,6 +82,24 @@ class Lab:
         for network in (network for network, name in self._bridge_of.items() if name == bridge):
             address = f"{network.network_address + CLIENT_NUMBER}/{network.prefixlen}"
             ip("-n", CLIENT, "addr", "add", address, "dev", "eth0", *(["nodad"] if network.version == 6 else []))
+            for gateway in (gateway for gateway in self._routers if ipaddress.ip_address(gateway) in network):
+                ip("-n", CLIENT, "route", "add", "default", "via", gateway, "dev", "eth0")
+
+    def _add_router(self) -> None:
+        """The routers that hosts have besides the directors are one, which connects all networks that name it."""
+        named = {gateway for name in self.hosts for gateway in networkd.gateways(self.trees / name / "etc")}
+        self._routers = sorted(named - set(self.virtual_ips.values()))
+        if not self._routers:
+            return
+        router = self.hosts[ROUTER] = Host(ROUTER)
+        for gateway in self._routers:
+            network = next(network for network in self._bridge_of if ipaddress.ip_address(gateway) in network)
+            bridge = self._bridge_of[network]
+            if bridge not in router.cables:
+                self._cable(router, bridge, bridge)
+                ip("-n", ROUTER, "link", "set", bridge, "up")
+            ip("-n", ROUTER, "addr", "add", f"{gateway}/{network.prefixlen}", "dev", bridge, *(["nodad"] if network.version == 6 else []))
+        router.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 
     def _boot(self, host: Host) -> None:
         """Plugs a fresh host in and applies its tree."""

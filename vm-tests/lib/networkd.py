@@ -63,14 +63,20 @@ FALSE = frozenset({"no", "false", "off", "0"})
 ANY: frozenset[str] = frozenset()
 
 # Section -> key -> values accepted (ANY: whatever the code below makes of it).
-NETDEV: dict[str, dict[str, frozenset[str]]] = {"NetDev": {"Name": ANY, "Kind": frozenset({"dummy"})}}
+NETDEV: dict[str, dict[str, frozenset[str]]] = {
+    "NetDev": {"Name": ANY, "Kind": frozenset({"dummy", "ipip", "sit", "gre", "ip6tnl", "ip6gre", "fou"})},
+    "Tunnel": {"Local": ANY, "Remote": frozenset({"any"}), "Independent": frozenset({"yes"}), "Mode": frozenset({"any"})},
+    "FooOverUDP": {"Encapsulation": frozenset({"genericudpencapsulation"}), "Port": ANY},
+}
 NETWORK: dict[str, dict[str, frozenset[str]]] = {
     "Match": {"Name": ANY},
-    "Link": {"MTUBytes": ANY},
+    "Link": {"MTUBytes": ANY, "RequiredForOnline": frozenset({"no"})},  # the second: nobody waits for anything here
+    "Address": {"Address": ANY, "DuplicateAddressDetection": frozenset({"none"}), "PreferredLifetime": frozenset({"0"})},
     "Network": {
         "Address": ANY,
         "Gateway": ANY,
         "IPv6AcceptRA": FALSE,
+        "LinkLocalAddressing": frozenset({"no", "ipv6"}),
         "KeepConfiguration": frozenset({"yes"}),  # nothing to do: nobody here removes what others added
     },
 }
@@ -122,6 +128,11 @@ def addresses_by_interface(etc: Path) -> dict[str, list[str]]:
     return found
 
 
+def gateways(etc: Path) -> list[str]:
+    """The routers that the files name."""
+    return [gateway for sections in read(etc)[1] for gateway in _one(sections, "Network").all("Gateway")]
+
+
 def _one(sections: list[Section], name: str) -> Section:
     merged = Section(name, sections[0].file if sections else Path())
     for section in sections:
@@ -138,8 +149,7 @@ def apply(host: Host, etc: Path) -> None:
     """Creates the devices and configures every interface that exists; networkd, too, waits for the others."""
     netdevs, networks = read(etc)
     for sections in netdevs:
-        device = _one(sections, "NetDev")
-        ip("-n", host.namespace, "link", "add", "name", device.get("Name"), "type", device.get("Kind"))
+        _create(host, sections)
     interfaces = host.run("ls", "/sys/class/net").split()
     configured: set[str] = set()
     for sections in networks:
@@ -148,10 +158,31 @@ def apply(host: Host, etc: Path) -> None:
             # The first file that matches an interface is the one that counts.
             if interface not in configured and any(fnmatch.fnmatch(interface, pattern) for pattern in patterns):
                 configured.add(interface)
-                _configure(host, interface, _one(sections, "Link"), _one(sections, "Network"))
+                _configure(host, interface, sections)
 
 
-def _configure(host: Host, interface: str, link: Section, network: Section) -> None:
+def _create(host: Host, sections: list[Section]) -> None:
+    device, tunnel, udp = _one(sections, "NetDev"), _one(sections, "Tunnel"), _one(sections, "FooOverUDP")
+    name, kind = device.get("Name"), device.get("Kind")
+    if kind == "fou":
+        # networkd asks for an IPv4 socket, whatever else is configured.
+        ip("-n", host.namespace, "fou", "add", "port", udp.get("Port"), "gue")
+        return
+    options = []
+    if tunnel.entries:
+        # Without Independent=yes networkd waits for a link that names the tunnel; an ip6tnl without Mode= is refused.
+        if not (tunnel.get("Local") and tunnel.get("Independent") and bool(tunnel.get("Mode")) == (kind == "ip6tnl")):
+            raise UnknownKey(f"{tunnel.file}: networkd would not create {name}")
+        options = ["local", tunnel.get("Local"), "remote", "::" if ":" in tunnel.get("Local") else "any"]
+        options += ["mode", "any"] if kind == "ip6tnl" else []
+    ip("-n", host.namespace, "link", "add", "name", name, "type", kind, *options)
+
+
+def _configure(host: Host, interface: str, sections: list[Section]) -> None:
+    link, network = _one(sections, "Link"), _one(sections, "Network")
+    if network.get("LinkLocalAddressing") == "no":
+        # Some versions of networkd then turn IPv6 off altogether.
+        host.run("sysctl", "-qw", f"net/ipv6/conf/{interface}/disable_ipv6=1")
     if mtu := link.get("MTUBytes"):
         ip("-n", host.namespace, "link", "set", interface, "mtu", mtu)
     # networkd handles router advertisements itself, never the kernel; here nobody sends any.
@@ -160,5 +191,9 @@ def _configure(host: Host, interface: str, link: Section, network: Section) -> N
     for address in network.all("Address"):
         full = address if "/" in address else address + ("/128" if ":" in address else "/32")
         ip("-n", host.namespace, "addr", "add", full, "dev", interface)
+    for section in (section for section in sections if section.name == "Address"):
+        flags = ["nodad"] if section.get("DuplicateAddressDetection") == "none" else []
+        flags += ["preferred_lft", "0"] if section.get("PreferredLifetime") == "0" else []
+        ip("-n", host.namespace, "addr", "add", section.get("Address"), "dev", interface, *flags)
     for gateway in network.all("Gateway"):
         ip("-n", host.namespace, "route", "add", "default", "via", gateway, "dev", interface)

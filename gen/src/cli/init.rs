@@ -13,6 +13,8 @@ pub enum Kind {
     Direct,
     /// NAT: the servers are in a network behind the directors.
     Nat,
+    /// Tunnels: the servers are behind a router.
+    Tunnel,
 }
 
 /// Writes the starter, unless there is a file already.
@@ -20,6 +22,7 @@ pub fn run(kind: Kind, path: &Path) -> Result<(), Error> {
     let text = match kind {
         Kind::Direct => include_str!("../../templates/init/direct.toml"),
         Kind::Nat => include_str!("../../templates/init/nat.toml"),
+        Kind::Tunnel => include_str!("../../templates/init/tunnel.toml"),
     };
     let made = File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
     made.map_err(|source| Error::Create { path: path.to_owned(), source })?;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::topology::Topology;
-use crate::words::{listen_text, vip_names};
+use crate::words::{self, listen_text, vip_names};
 
 /// The way of a request, from the clients to the servers, as a Mermaid flow chart.
 pub fn mermaid(topology: &Topology) -> String {
@@ -49,7 +49,7 @@ fn write_chart(out: &mut String, topology: &Topology) -> std::fmt::Result {
                 _ => format!("server{number}x{place}[\"{} (elsewhere)\"]", server.name),
             };
             let weight = server.weight;
-            let forward = service.forward;
+            let forward = words::forward(service.forward);
             writeln!(
                 out,
                 "  service{number} -- {} --> {id}",

@@ -184,8 +184,8 @@ fn draw(topology: &Topology) -> Canvas {
         );
     }
     y = cards::draw(&mut canvas, topology, Rect { x: left, y: y + 8, w: inner, h: 0 });
-    for forward in Forward::ALL {
-        if topology.services.values().any(|s| s.forward == forward) {
+    for forward in Forward::KINDS {
+        if topology.services.values().any(|s| s.forward.name() == forward.name()) {
             canvas.text((left, y), "quiet", forward.meaning());
             y += LINE;
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use fairway_config::{Family, Protocol};
 
 use super::{Roles, links};
-use crate::topology::{Forward, Host, Topology};
+use crate::topology::{Forward, Host, Topology, tcp_headers};
 
 /// Requests of full NAT that leave by one interface and get their source from the same addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,14 +52,6 @@ pub(super) fn source_nat(
         .collect()
 }
 
-/// The bytes of a TCP header and of the address family's, without options.
-const fn headers(family: Family) -> u32 {
-    match family {
-        Family::Ipv4 => 40,
-        Family::Ipv6 => 60,
-    }
-}
-
 /// The services with a SYN proxy, by the segment size that is offered to their clients.
 pub(super) fn syn_proxy(topology: &Topology, roles: &Roles<'_>) -> Vec<SynProxy> {
     let mut found: BTreeMap<(Family, u32), BTreeSet<(IpAddr, u16)>> = BTreeMap::new();
@@ -67,7 +59,7 @@ pub(super) fn syn_proxy(topology: &Topology, roles: &Roles<'_>) -> Vec<SynProxy>
         let family = Family::of(listen.address);
         let servers = service.servers.iter().filter_map(|server| server.address(family)?.network.as_deref());
         let mtu = topology.smallest_mtu(listen.network.as_deref().into_iter().chain(servers));
-        found.entry((family, mtu - headers(family))).or_default().insert((listen.address, listen.port));
+        found.entry((family, mtu - tcp_headers(family))).or_default().insert((listen.address, listen.port));
     }
     found.into_iter().map(|((_, mss), services)| SynProxy { mss, services }).collect()
 }

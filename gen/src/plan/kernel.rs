@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fairway_config::Family;
 
-use super::Roles;
+use super::{Roles, Tunnels};
 use crate::topology::{Host, Topology};
 
 /// One sysctl and why it is set.
@@ -26,7 +26,7 @@ fn of_interface(family: &str, interface: &str, key: &str) -> String {
 }
 
 /// The sysctls of a host.
-pub(super) fn settings(host: &Host, roles: &Roles<'_>) -> Vec<Setting> {
+pub(super) fn settings(host: &Host, roles: &Roles<'_>, tunnels: &Tunnels) -> Vec<Setting> {
     let mut settings = Vec::new();
     let mut set = |reason, values: Vec<(String, u8)>| settings.push(Setting { reason, values });
     let key = |key: &str, value| (key.to_owned(), value);
@@ -51,7 +51,7 @@ pub(super) fn settings(host: &Host, roles: &Roles<'_>) -> Vec<Setting> {
                 values.push(key("net.ipv6.conf.all.forwarding", 0));
             }
             set(
-                "Direct routing needs no forwarding, and forwarding would hide a service that is not there.",
+                "Neither direct routing nor tunnels need forwarding, and forwarding would hide a service that is not there.",
                 values,
             );
         }
@@ -97,11 +97,28 @@ pub(super) fn settings(host: &Host, roles: &Roles<'_>) -> Vec<Setting> {
             vec![key("net.ipv4.conf.all.arp_announce", 2)],
         );
     }
+    let unwrapped: Vec<(String, u8)> = tunnels
+        .devices
+        .iter()
+        .filter(|device| !device.vips.is_empty())
+        .map(|device| (of_interface("ipv4", &device.name, "rp_filter"), 2))
+        .collect();
+    if !unwrapped.is_empty() {
+        set(
+            "Clients come out of the tunnel and are answered elsewhere: no strict check of the way back.",
+            unwrapped,
+        );
+    }
     settings
 }
 
 /// The modules of a host.
-pub(super) fn modules(topology: &Topology, host: &Host, roles: &Roles<'_>, dummy: bool) -> Vec<String> {
+pub(super) fn modules(
+    topology: &Topology,
+    host: &Host,
+    roles: &Roles<'_>,
+    (dummy, tunnels): (bool, &Tunnels),
+) -> Vec<String> {
     let mut modules = Vec::new();
     if roles.is_director() {
         modules.push("ip_vs".to_owned());
@@ -114,5 +131,6 @@ pub(super) fn modules(topology: &Topology, host: &Host, roles: &Roles<'_>, dummy
     if dummy {
         modules.push("dummy".to_owned());
     }
+    modules.extend(super::tunnel::modules(tunnels).into_iter().map(str::to_owned));
     modules
 }

@@ -5,6 +5,7 @@ mod firewall;
 mod full_nat;
 mod kernel;
 mod links;
+mod tunnel;
 
 use std::collections::HashMap;
 
@@ -16,6 +17,7 @@ pub use firewall::{Firewall, Outbound, Translation, VrrpPeers};
 pub use full_nat::{SourceNat, SynProxy};
 pub use kernel::Setting;
 pub use links::Link;
+pub use tunnel::{Device, Port, Segments, Tunnels};
 
 /// What one host is to become.
 #[derive(Debug)]
@@ -30,8 +32,10 @@ pub struct HostPlan {
     pub modules: Vec<String>,
     /// Managed interfaces.
     pub links: Vec<Link>,
-    /// VIPs on the dummy interface of a direct-routing real server.
+    /// VIPs on the dummy interface of a real server that answers as the VIP.
     pub dummy: Vec<std::net::IpAddr>,
+    /// What unwraps the packets of tunnels that end here.
+    pub tunnels: Tunnels,
     /// Whether networkd must keep addresses, routes and rules it did not make.
     pub keep_foreign: bool,
     /// Packet filter and address translation.
@@ -138,13 +142,15 @@ impl<'t> Plans<'t> {
         let none = Roles::default();
         let roles = self.roles.get(name).unwrap_or(&none);
         let dummy = links::dummy(roles);
+        let tunnels = tunnel::tunnels(topology, roles);
         Some(HostPlan {
             cluster: topology.cluster.clone(),
             host: name.to_owned(),
-            sysctl: kernel::settings(host, roles),
-            modules: kernel::modules(topology, host, roles, !dummy.is_empty()),
+            sysctl: kernel::settings(host, roles, &tunnels),
+            modules: kernel::modules(topology, host, roles, (!dummy.is_empty(), &tunnels)),
             links: links::links(topology, (name, host), roles),
             dummy,
+            tunnels,
             keep_foreign: roles.is_director(),
             firewall: firewall::firewall(topology, (name, host), roles),
             director: roles.is_director().then(|| director::config(topology, (name, host), roles)),

@@ -41,12 +41,15 @@ pub enum Error {
 }
 
 /// The templates, by the name of what they render.
-const TEMPLATES: [(&str, &str); 8] = [
+const TEMPLATES: [(&str, &str); 11] = [
     ("sysctl.conf", include_str!("../../templates/sysctl.conf.j2")),
     ("modules.conf", include_str!("../../templates/modules.conf.j2")),
     ("link.network", include_str!("../../templates/link.network.j2")),
     ("dummy.netdev", include_str!("../../templates/dummy.netdev.j2")),
     ("dummy.network", include_str!("../../templates/dummy.network.j2")),
+    ("tunnel.netdev", include_str!("../../templates/tunnel.netdev.j2")),
+    ("tunnel.network", include_str!("../../templates/tunnel.network.j2")),
+    ("gue.netdev", include_str!("../../templates/gue.netdev.j2")),
     ("networkd.conf", include_str!("../../templates/networkd.conf.j2")),
     ("fairway.nft", include_str!("../../templates/fairway.nft.j2")),
     ("fairway.inner.nft", include_str!("../../templates/fairway.inner.nft.j2")),
@@ -113,8 +116,13 @@ impl Renderer {
             add(path, "link.network", context! { header => comment, link => Serde(link) })?;
         }
         if !plan.dummy.is_empty() {
-            let vips: Vec<String> =
-                plan.dummy.iter().map(|vip| ipnet::IpNet::from(*vip).to_string()).collect();
+            let vips: Vec<Value> = plan
+                .dummy
+                .iter()
+                .map(
+                    |vip| context! { address => ipnet::IpNet::from(*vip).to_string(), ipv6 => vip.is_ipv6() },
+                )
+                .collect();
             add(
                 "etc/systemd/network/10-fairway0.netdev".into(),
                 "dummy.netdev",
@@ -126,6 +134,16 @@ impl Renderer {
                 context! { header => comment, vips },
             )?;
         }
+        for device in &plan.tunnels.devices {
+            for (suffix, template) in [("netdev", "tunnel.netdev"), ("network", "tunnel.network")] {
+                let path = format!("etc/systemd/network/10-{}.{suffix}", file(&device.name));
+                add(path, template, context! { header => comment, device => Serde(device) })?;
+            }
+        }
+        for port in &plan.tunnels.ports {
+            let path = format!("etc/systemd/network/10-{}.netdev", file(&port.name));
+            add(path, "gue.netdev", context! { header => comment, port => Serde(port) })?;
+        }
         if plan.keep_foreign {
             add(
                 "etc/systemd/networkd.conf.d/60-fairway.conf".into(),
@@ -134,7 +152,7 @@ impl Renderer {
             )?;
         }
         add("etc/nftables.d/fairway.nft".into(), "fairway.nft", context! { header => comment })?;
-        let rules = nftables::context(comment, &plan.firewall);
+        let rules = nftables::context(comment, &plan.firewall, &plan.tunnels.segments);
         add("etc/nftables.d/fairway.inner.nft".into(), "fairway.inner.nft", rules)?;
         if let Some(director) = &plan.director {
             let refused = |source| Error::Director { host: plan.host.clone(), source };
@@ -144,4 +162,9 @@ impl Renderer {
         }
         Ok(files)
     }
+}
+
+/// The name of a tunnel's file: that of a managed interface begins with "fairway-".
+fn file(device: &str) -> String {
+    device.replacen("fairway-", "fairway0-", 1)
 }

@@ -8,7 +8,7 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Serialize;
 
-use crate::plan::{Firewall, SourceNat, SynProxy, Translation};
+use crate::plan::{Firewall, Segments, SourceNat, SynProxy, Translation};
 
 #[derive(Serialize)]
 struct Set {
@@ -75,6 +75,23 @@ fn sockets(
         })
         .collect();
     (sets, matches)
+}
+
+/// The largest segments that are offered to clients of these virtual IPs.
+fn clamps(segments: &[Segments]) -> (Vec<Set>, Vec<String>) {
+    let rules = segments.iter().filter_map(|segments| {
+        let first = segments.vips.first()?;
+        let digit = if first.is_ipv4() { 4 } else { 6 };
+        let name = format!("tunnel{digit}_{}", segments.mss);
+        let rule = format!(
+            "{} saddr @{name} tcp flags syn / syn,rst tcp option maxseg size set {}",
+            family(*first),
+            segments.mss
+        );
+        let elements = segments.vips.iter().map(ToString::to_string).collect();
+        Some((Set { name, r#type: format!("ipv{digit}_addr"), elements }, rule))
+    });
+    rules.unzip()
 }
 
 /// A SYN proxy's match and what it offers to clients.
@@ -148,7 +165,7 @@ fn source(word: &str, protocol: Protocol, addresses: &[IpAddr]) -> String {
 }
 
 /// The values of the template.
-pub(super) fn context(header: &str, firewall: &Firewall) -> Value {
+pub(super) fn context(header: &str, firewall: &Firewall, segments: &[Segments]) -> Value {
     let (mut sets, services) = sockets("services", ("daddr", "dport"), &firewall.services);
     let (reply_sets, replies) = sockets("replies", ("saddr", "sport"), &firewall.replies);
     sets.extend(reply_sets);
@@ -156,6 +173,8 @@ pub(super) fn context(header: &str, firewall: &Firewall) -> Value {
     sets.extend(proxy_sets);
     let (source_sets, sources) = source_nat(&firewall.source_nat);
     sets.extend(source_sets);
+    let (clamp_sets, clamps) = clamps(segments);
+    sets.extend(clamp_sets);
     let outbound: Vec<OutboundRule> = firewall
         .outbound
         .iter()
@@ -193,6 +212,7 @@ pub(super) fn context(header: &str, firewall: &Firewall) -> Value {
         translates => !sources.is_empty() || outbound.iter().flat_map(|o| &o.outside).any(|way| way.action.is_some()),
         outbound => Serde(&outbound),
         source_nat => sources,
+        clamps,
         allow,
     }
 }

@@ -374,10 +374,17 @@ static SERVICE: Shape = Shape {
         ),
         required(
             "forward",
-            Kind::Word(&["direct", "nat", "full-nat"]),
+            Kind::Word(&["direct", "nat", "full-nat", "tunnel"]),
             "How packets reach the real servers: \"direct\" (same network; replies go straight to the client), \
-             \"nat\" (the director is the servers' router, and replies come back through it) or \"full-nat\" \
-             (servers see the director's address, not the client's, and answer to it).",
+             \"nat\" (the director is the servers' router, and replies come back through it), \"full-nat\" \
+             (servers see the director's address, not the client's, and answer to it) or \"tunnel\" (servers \
+             anywhere; replies go straight to the client).",
+        ),
+        optional(
+            "tunnel",
+            Kind::Any(&[Kind::Word(&["ipip", "gre", "gue"]), Kind::Table(&TUNNEL)]),
+            "With forward = \"tunnel\": how packets are wrapped, \"ipip\" unless written. \"gue\" is in UDP, which is spread over a network's \
+             paths and a server's processors.",
         ),
         optional(
             "source-addresses",
@@ -428,6 +435,22 @@ static SERVICE: Shape = Shape {
             "The machines behind it: { web1 = {}, web2 = { weight = 2 } }.",
         ),
         optional("directors", NAMES, "Who serves it, for a virtual IP that is in no failover group."),
+    ],
+};
+
+static TUNNEL: Shape = Shape {
+    name: "tunnel",
+    doc: "How packets are wrapped on their way to the real servers.",
+    keys: &[
+        required("type", Kind::Word(&["ipip", "gre", "gue"]), "IP in IP, GRE or Generic UDP Encapsulation."),
+        optional("port", Kind::Integer(1, 65535), "The UDP port of \"gue\", 6080 unless written."),
+        defaulted(
+            "checksum",
+            "\"none\"",
+            Kind::Word(&["none", "full", "remote"]),
+            "Checksum of the outer packet of \"gue\"; \"remote\" is computed from the inner one, and lets network \
+             cards help.",
+        ),
     ],
 };
 

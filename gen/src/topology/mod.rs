@@ -18,7 +18,7 @@ use crate::report::{Problems, Report, Rule};
 use crate::schema;
 
 pub use failover::{Group, GroupInstance, Transport};
-pub use forward::Forward;
+pub use forward::{Forward, GUE_PORT, overhead, path_mtu, tcp_headers};
 pub use hosts::{Host, Interface, Network, VirtualIp};
 pub use raw::{AllowText, FirewallPolicy};
 pub use service::{Listen, Server, ServerAddress, Service};

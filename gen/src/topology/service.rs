@@ -77,9 +77,11 @@ pub struct Server {
     pub lower_threshold: u32,
 }
 
-/// A real server's address for one family.
+/// A real server's address for the listens of one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerAddress {
+    /// The family of the listens; only a tunnel's address may be of the other one.
+    pub family: Family,
     /// The address.
     pub address: IpAddr,
     /// The network it is in; none for a foreign machine elsewhere.
@@ -95,9 +97,9 @@ impl Listen {
 }
 
 impl Server {
-    /// Its address of a family.
+    /// Its address for the listens of a family.
     pub fn address(&self, family: Family) -> Option<&ServerAddress> {
-        self.addresses.iter().find(|a| Family::of(a.address) == family)
+        self.addresses.iter().find(|a| a.family == family)
     }
 
     /// Its port behind a listen.

@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use super::{CARD, GAP, LISTED, PAD, SERVICES, cycle, more};
 use crate::diagram::canvas::{Canvas, LINE, Rect, chip_width, fit};
 use crate::topology::{Forward, Service, Topology};
-use crate::words::{listen_text, vip_names};
+use crate::words::{self, listen_text, vip_names};
 
 fn forward_color(forward: Forward) -> &'static str {
     match forward {
         Forward::Direct => "#1b7f5c",
         Forward::Nat => "#a8530a",
         Forward::FullNat => "#8a2f6b",
+        Forward::Tunnel(_) => "#3b4cc0",
     }
 }
 
@@ -33,7 +34,7 @@ pub fn draw(canvas: &mut Canvas, topology: &Topology, at: Rect) -> usize {
             let color = cycle(&SERVICES, number);
             canvas.place(rect, "#ffffff", color);
             canvas.plain(Rect { w: 6, ..rect }, 3, color, "none");
-            let word = service.forward.name();
+            let word = &words::forward(service.forward);
             let badge = chip_width(word);
             let room = CARD - 2 * PAD - 6;
             let x = rect.x + PAD + 6;

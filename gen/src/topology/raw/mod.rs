@@ -5,6 +5,7 @@ mod failover;
 mod hosts;
 mod service;
 mod text;
+mod tunnel;
 
 use std::ops::Range;
 
@@ -18,6 +19,7 @@ pub use failover::{RawDirectors, RawGroup, RawVrid};
 pub use hosts::{RawHost, RawInterface, RawNetwork, RawVirtualIp};
 pub use service::{RawCheckUse, RawPersistence, RawServer, RawService};
 pub use text::{AddressText, AllowText, ListenTarget, ListenText};
+pub use tunnel::RawTunnel;
 
 /// The version of the topology's schema that this release reads.
 pub const TOPOLOGY_VERSION: i64 = 1;

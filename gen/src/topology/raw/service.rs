@@ -8,7 +8,8 @@ use serde_spanned::Spanned;
 use super::super::Forward;
 use super::failover::read_names;
 use super::hosts::read_address;
-use super::{AddressText, ListenText, RawCheck};
+use super::tunnel::read_tunnel;
+use super::{AddressText, ListenText, RawCheck, RawTunnel};
 use crate::reader::{Entry, Named, Value};
 use crate::report::{Problems, Rule};
 
@@ -25,8 +26,10 @@ pub struct RawService {
     pub scheduler: Option<Spanned<Scheduler>>,
     /// `scheduler-flags`.
     pub scheduler_flags: Option<Spanned<Vec<SchedulerFlag>>>,
-    /// `forward`.
+    /// `forward`, with what `tunnel` says if it is one.
     pub forward: Option<Spanned<Forward>>,
+    /// `tunnel`.
+    pub tunnel: Option<Spanned<RawTunnel>>,
     /// `source-addresses`.
     pub source_addresses: Option<Spanned<Vec<Spanned<String>>>>,
     /// `syn-proxy`.
@@ -93,6 +96,16 @@ pub(super) fn read_service(
     let listen = listen.and_then(|v| v.one_or_list(problems, LISTEN)).unwrap_or_default();
     let servers = table.required(problems, "real-servers", "real-servers = { web1 = {}, web2 = {} }");
     let schedulers = Scheduler::ALL.map(|s| (s.name(), s));
+    let tunnel = table.optional("tunnel").and_then(|v| read_tunnel(problems, &v));
+    let forward = table
+        .required(problems, "forward", "forward = \"direct\" or \"nat\"")
+        .and_then(|v| v.choice(problems, Rule::BadValue, &Forward::KINDS.map(|f| (f.name(), f))));
+    let forward = forward.map(|forward| match (forward.get_ref(), &tunnel) {
+        (Forward::Tunnel(_), Some(raw)) => {
+            Spanned::new(forward.span(), Forward::Tunnel(raw.get_ref().tunnel))
+        }
+        _ => forward,
+    });
     let service = RawService {
         listen: listen.iter().filter_map(|v| v.parsed(problems, LISTEN)).collect(),
         directors: table.optional("directors").map(|v| {
@@ -109,9 +122,8 @@ pub(super) fn read_service(
             .optional("scheduler")
             .and_then(|v| v.choice(problems, Rule::UnknownScheduler, &schedulers)),
         scheduler_flags: table.optional("scheduler-flags").and_then(|v| read_flags(problems, &v)),
-        forward: table
-            .required(problems, "forward", "forward = \"direct\" or \"nat\"")
-            .and_then(|v| v.choice(problems, Rule::BadValue, &Forward::ALL.map(|f| (f.name(), f)))),
+        forward,
+        tunnel,
         source_addresses: table.optional("source-addresses").map(|v| {
             let names = read_names(problems, &v, "a list of virtual IPs such as [\"inside\"]");
             Spanned::new(v.span.clone(), names)

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use fairway_config::{Family, Protocol};
+use fairway_config::{Family, Protocol, Tunnel, TunnelChecksum, TunnelKind};
 
 use super::super::raw::RawService;
-use super::super::{Forward, Host, Interface, Listen, ServerAddress, Service};
+use super::super::{Forward, Host, Interface, Listen, ServerAddress, Service, overhead, path_mtu};
 use super::services::Parts;
 use super::{title, unknown};
 use crate::reader::Entry;
@@ -107,8 +107,76 @@ pub(super) fn rules(
     service: &Service,
 ) {
     syn_proxy_fits(problems, entry, service);
-    if service.forward == Forward::FullNat {
-        full_nat_fits(problems, parts, entry, service);
+    tunnel_setting_fits(problems, entry);
+    match service.forward {
+        Forward::FullNat => full_nat_fits(problems, parts, entry, service),
+        Forward::Tunnel(tunnel) => tunnel_has_room(problems, parts, entry, service, tunnel),
+        Forward::Direct | Forward::Nat => {}
+    }
+}
+
+fn tunnel_setting_fits(problems: &mut Problems, entry: &Entry<RawService>) {
+    let (Some(written), Some(forward)) = (&entry.value.tunnel, &entry.value.forward) else { return };
+    let raw = written.get_ref();
+    let (span, message, remedy) = if !matches!(forward.get_ref(), Forward::Tunnel(_)) {
+        let message = format!("forward = \"{}\" has no tunnel", forward.get_ref());
+        (written.span(), message, "remove this line, or use forward = \"tunnel\"")
+    } else if let Some(port) = raw.port.as_ref().filter(|_| raw.tunnel.kind != TunnelKind::Gue) {
+        (port.span(), "only GUE has a port".to_owned(), "leave \"port\" out, or use type = \"gue\"")
+    } else if let Some(checksum) = raw
+        .checksum
+        .as_ref()
+        .filter(|c| *c.get_ref() != TunnelChecksum::None && raw.tunnel.kind != TunnelKind::Gue)
+    {
+        (
+            checksum.span(),
+            "IP in IP has no checksum, and systemd-networkd makes no GRE interface that takes one".to_owned(),
+            "leave \"checksum\" out, or use type = \"gue\"",
+        )
+    } else {
+        return;
+    };
+    problems.add(Rule::TunnelSetting, format!("{}.tunnel", entry.key), span, message, remedy);
+}
+
+/// The least that every IPv6 network must take (RFC 8200 section 5), and every IPv4 host (RFC 791 section 3.1).
+const fn least_mtu(family: Family) -> u32 {
+    match family {
+        Family::Ipv4 => 576,
+        Family::Ipv6 => 1280,
+    }
+}
+
+fn tunnel_has_room(
+    problems: &mut Problems,
+    parts: &Parts<'_>,
+    entry: &Entry<RawService>,
+    service: &Service,
+    tunnel: Tunnel,
+) {
+    for server in &service.servers {
+        let Some(raw) = entry.value.real_servers.get(&server.name) else { continue };
+        for listen in &service.listens {
+            let inner = Family::of(listen.address);
+            let Some(at) = server.address(inner) else { continue };
+            let mtu = path_mtu(parts.networks, &parts.hosts.hosts, listen, at);
+            let wrapping = overhead(tunnel, Family::of(at.address));
+            let least = least_mtu(inner);
+            if mtu < least + wrapping {
+                problems.add(
+                    Rule::TunnelMtu,
+                    &raw.key,
+                    raw.span.clone(),
+                    format!(
+                        "the tunnel to {} takes {wrapping} of {mtu} bytes, and leaves too little for {}",
+                        server.name,
+                        title(inner)
+                    ),
+                    format!("networks on the way need an mtu of {} at least", least + wrapping),
+                );
+                return;
+            }
+        }
     }
 }
 

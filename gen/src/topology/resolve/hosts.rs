@@ -15,8 +15,11 @@ use super::{title, unknown};
 use crate::reader::{Entry, Named};
 use crate::report::{Problems, Rule};
 
-/// The dummy interface of direct-routing real servers.
+/// The dummy interface of real servers that answer as the VIP.
 pub const DUMMY: &str = "fairway0";
+
+/// How the names of tunnels' interfaces begin.
+const TUNNELS: &str = "fairway-";
 
 /// Who has an address, and where that is written.
 pub type AddressOwners = HashMap<IpAddr, (String, Range<usize>)>;
@@ -44,13 +47,14 @@ pub fn resolve(
         let before = problems.len();
         let mut host = Host { interfaces: Vec::with_capacity(entry.value.interfaces.len()) };
         for (interface_name, interface) in &entry.value.interfaces {
-            if matches!(interface_name.as_str(), DUMMY | "lo") {
+            let name = interface_name.as_str();
+            if matches!(name, DUMMY | "lo") || name.starts_with(TUNNELS) {
                 problems.add(
                     Rule::ReservedInterface,
                     &interface.key,
                     interface.span.clone(),
                     format!("\"{interface_name}\" cannot be used here"),
-                    "name a real interface; fairway0 and lo are set up as the services need",
+                    "name a real interface; lo and those of Fairway are set up as the services need",
                 );
                 continue;
             }

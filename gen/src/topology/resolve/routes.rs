@@ -87,15 +87,17 @@ impl Around<'_> {
         for family in &self.families {
             let host = (resolved.name.clone(), *family);
             match routes.ways.get(&host) {
-                Some((other, span)) if *other != self.forward => {
+                Some((other, span))
+                    if other.replies_pass_director() != self.forward.replies_pass_director() =>
+                {
                     problems
                         .add(
                             Rule::DirectAndNat,
                             &server.key,
                             server.span.clone(),
                             format!("{} is a real server with forward = \"{other}\" already", resolved.name),
-                            "a server has one default route: NAT needs it through the director, direct routing past \
-                             it; use one kind of forwarding for a host",
+                            "a server has one default route: NAT needs it through the director, direct routing and \
+                             tunnels past it; use one of them for a host, or full NAT beside either",
                         )
                         .see(span.clone(), "here");
                     return;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use fairway_config::Family;
+use fairway_config::{Family, TunnelKind};
 
 use super::super::raw::{RawServer, RawService};
 use super::super::{Forward, Host, Listen, Server, ServerAddress};
@@ -94,6 +94,10 @@ impl<'a> Around<'a> {
                         "its replies would not come back through the master: use a machine that is not a director \
                          of the service"
                     }
+                    Forward::Tunnel(_) => {
+                        "the other director would send it requests that its own IPVS sends on, round and round: \
+                         use a machine that is not a director of the service"
+                    }
                 },
             );
             return None;
@@ -168,7 +172,7 @@ impl<'a> Around<'a> {
         self.explicit_addresses_exist(problems, name, server, host)?;
         let mut addresses = Vec::new();
         for family in &self.families {
-            let candidates = self.candidates(server, host, *family);
+            let candidates = self.usable(server, host, *family);
             if candidates.is_empty() {
                 if server.sound && (!managed || self.parts.hosts.sound.contains(name)) {
                     self.no_address_of_family(problems, name, server, *family);
@@ -186,11 +190,16 @@ impl<'a> Around<'a> {
             let far_is_fine = match self.forward {
                 Forward::Direct => false,
                 Forward::Nat => !managed,
-                Forward::FullNat => self.reach_each_other(name, *family),
+                Forward::FullNat => candidates.iter().any(|c| self.reach_each_other(name, c.family())),
+                Forward::Tunnel(_) => candidates.iter().any(|c| self.reaches(name, c.family(), *family)),
             };
             match near.or(if far_is_fine { candidates.first() } else { None }) {
                 Some(Candidate { address, network }) => {
-                    addresses.push(ServerAddress { address: *address, network: network.map(str::to_owned) });
+                    addresses.push(ServerAddress {
+                        family: *family,
+                        address: *address,
+                        network: network.map(str::to_owned),
+                    });
                 }
                 None => {
                     if self.certain {
@@ -206,6 +215,43 @@ impl<'a> Around<'a> {
     /// Whether the directors and a server of another network can send to each other.
     fn reach_each_other(&self, server: &str, family: Family) -> bool {
         self.directors.iter().all(|d| self.parts.is_routed(d, family)) && self.parts.is_routed(server, family)
+    }
+
+    /// Whether the directors reach a tunnel's server of another network, and it reaches the clients.
+    fn reaches(&self, server: &str, outer: Family, inner: Family) -> bool {
+        let beside =
+            self.parts.hosts.hosts.get(server).is_some_and(|host| {
+                host.interfaces.iter().any(|i| self.fronts.contains(&i.network.as_str()))
+            });
+        self.directors.iter().all(|d| self.parts.is_routed(d, outer))
+            && (beside || self.parts.is_routed(server, inner))
+    }
+
+    /// Where a server may be reached for listens of a family. A tunnel may be of the other family, where the address that
+    /// is written for the server is; networkd opens the UDP port of GUE for IPv4 only.
+    fn usable(
+        &self,
+        server: &Entry<RawServer>,
+        host: Option<&'a Host>,
+        family: Family,
+    ) -> Vec<Candidate<'a>> {
+        let Forward::Tunnel(tunnel) = self.forward else { return self.candidates(server, host, family) };
+        if host.is_some_and(|host| !answers(host, family)) {
+            return Vec::new();
+        }
+        let written: Vec<Family> =
+            server.value.addresses.iter().map(|a| Family::of(a.get_ref().address)).collect();
+        let other = match family {
+            Family::Ipv4 => Family::Ipv6,
+            Family::Ipv6 => Family::Ipv4,
+        };
+        let order: &[Family] = match tunnel.kind {
+            TunnelKind::Gue if host.is_some() => &[Family::Ipv4],
+            _ => &[family, other],
+        };
+        let order = order.iter().filter(|family| written.is_empty() || written.contains(*family));
+        let mut found = order.map(|family| self.candidates(server, host, *family));
+        found.find(|candidates| !candidates.is_empty()).unwrap_or_default()
     }
 
     fn candidates(
@@ -276,6 +322,19 @@ impl<'a> Around<'a> {
         server: &Entry<RawServer>,
         family: Family,
     ) {
+        if matches!(self.forward, Forward::Tunnel(_))
+            && self.parts.hosts.hosts.get(name).is_some_and(|host| answers(host, family))
+        {
+            problems.add(
+                Rule::TunnelFamily,
+                &server.key,
+                server.span.clone(),
+                format!("{name} has no IPv4 address for its end of a GUE tunnel"),
+                "systemd-networkd opens the UDP port of GUE for IPv4 only, whatever is inside: give the host an IPv4 \
+                 address, or use tunnel = \"ipip\" or \"gre\"",
+            );
+            return;
+        }
         let listen = self.listens.iter().find(|l| Family::of(l.address) == family);
         let listen = listen.map_or_else(String::new, |l| l.address.to_string());
         problems.add(
@@ -284,9 +343,12 @@ impl<'a> Around<'a> {
             server.span.clone(),
             format!("{name} has no {} address, but the service listens on {listen}", title(family)),
             format!(
-                "give the host an {} address (address = \"...\" here where its addresses are not managed); direct \
-                 routing and NAT keep the family",
-                title(family)
+                "give the host an {} address (address = \"...\" here where its addresses are not managed); {}",
+                title(family),
+                match self.forward {
+                    Forward::Tunnel(_) => "a tunnel may be of the other family, but the server's answers are not",
+                    _ => "direct routing and NAT keep the family",
+                }
             ),
         );
     }
@@ -310,7 +372,7 @@ impl<'a> Around<'a> {
                 "replies come back through the director, which therefore needs an interface and a virtual IP in the \
                  server's network",
             ),
-            Forward::FullNat => (
+            Forward::FullNat | Forward::Tunnel(_) => (
                 Rule::ServerRoute,
                 "give both a way to the other's network: an interface in it, or the gateway of a network of their own",
             ),
@@ -340,33 +402,50 @@ impl<'a> Around<'a> {
         let number = u16::try_from(*port.get_ref()).expect("the reader allows ports only");
         let key = format!("{}.port", server.key);
         let first = self.listens.first().map_or(number, |l| l.port);
-        let refused = if self.forward == Forward::Direct && self.listens.iter().any(|l| l.port != number) {
-            problems.add(
-                Rule::DirectPort,
-                key,
-                port.span(),
-                format!("the service listens on port {first}, and direct routing cannot change ports"),
-                "leave \"port\" out, or use forward = \"nat\"",
-            );
-            true
-        } else if self.listens.iter().any(|l| l.port != first) {
-            problems.add(
-                Rule::AmbiguousPort,
-                key,
-                port.span(),
-                format!("the service listens on several ports, and all would go to {number}"),
-                "write one service for each port",
-            );
-            true
-        } else {
-            false
+        let kept = match self.forward {
+            Forward::Direct => Some((Rule::DirectPort, "direct routing")),
+            Forward::Tunnel(_) => Some((Rule::TunnelPort, "a tunnel")),
+            Forward::Nat | Forward::FullNat => None,
         };
+        let refused =
+            if let Some((rule, kind)) = kept.filter(|_| self.listens.iter().any(|l| l.port != number)) {
+                problems.add(
+                    rule,
+                    key,
+                    port.span(),
+                    format!("the service listens on port {first}, and {kind} cannot change ports"),
+                    "leave \"port\" out, or use forward = \"nat\" or \"full-nat\"",
+                );
+                true
+            } else if self.listens.iter().any(|l| l.port != first) {
+                problems.add(
+                    Rule::AmbiguousPort,
+                    key,
+                    port.span(),
+                    format!("the service listens on several ports, and all would go to {number}"),
+                    "write one service for each port",
+                );
+                true
+            } else {
+                false
+            };
         (!refused).then_some(Some(number))
     }
+}
+
+/// Whether a host can answer clients of a family, as far as the topology knows.
+fn answers(host: &Host, family: Family) -> bool {
+    host.interfaces.iter().any(|i| i.address(family).is_some() || !i.manage)
 }
 
 /// An address a server may be reached at.
 struct Candidate<'a> {
     address: IpAddr,
     network: Option<&'a str>,
+}
+
+impl Candidate<'_> {
+    fn family(&self) -> Family {
+        Family::of(self.address)
+    }
 }
