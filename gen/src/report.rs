@@ -102,6 +102,7 @@ rules! {
     DirectAndNat "direct-and-nat" "A host is a real server for direct routing or for NAT, not both."
     CheckSetting "check-setting" "A health check's settings make sense together."
     ServiceSetting "service-setting" "A service's settings make sense together."
+    ConnectionSync "connection-sync" "Directors share connections in a network where each of them has an IPv4 address."
     FirewallAllow "firewall-allow" "Allowed ports are listed only where the policy is drop."
     SingleDirector "single-director" "(warning) A failover group has two directors or more."
     UnusedVirtualIp "unused-virtual-ip" "(warning) A virtual IP is used by a group or a service."

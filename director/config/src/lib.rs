@@ -59,6 +59,9 @@ pub struct Config {
     /// What the director does with the kernel's IPVS table as a whole.
     #[serde(default, skip_serializing_if = "Ipvs::is_default")]
     pub ipvs: Ipvs,
+    /// Connections are shared with the other directors; absent means they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_sync: Option<ConnectionSync>,
     /// Health checks by name; services refer to them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub checks: BTreeMap<String, Check>,
@@ -68,6 +71,16 @@ pub struct Config {
     /// Virtual services: what IPVS balances.
     #[serde(default, rename = "service", skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<Service>,
+}
+
+/// The kernel's connection synchronisation: what it tells goes by UDP to port 8848 of 224.0.0.81.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ConnectionSync {
+    /// The interface it is sent and heard on. It needs an IPv4 address.
+    pub interface: IfName,
+    /// Directors with the same number share connections.
+    pub id: u8,
 }
 
 /// Settings of the IPVS table as a whole.

@@ -11,6 +11,7 @@ mod run;
 mod services;
 mod status;
 mod summary;
+mod sync;
 mod table;
 mod unsupported;
 mod vrrp;

@@ -30,6 +30,9 @@ pub fn release(path: &Path) -> anyhow::Result<()> {
     if let Ok((count, _)) = &deleted {
         tracing::info!(count, "services removed");
     }
+    if config.as_ref().is_some_and(|config| config.connection_sync.is_some()) {
+        crate::sync::release();
+    }
     addresses?;
     let (_, failures) = deleted?;
     if let Some(first) = failures.first() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use fairway_config::Config;
+use fairway_config::{Config, ConnectionSync};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use zbus::connection::Builder;
@@ -16,7 +16,7 @@ use crate::status::{Handle, Refused, ServicesCommand, ServicesStatus, VrrpComman
 use crate::summary::{is_ready, summary};
 use crate::table::{TableHandle, TableStatus};
 use crate::vrrp::Heartbeat;
-use crate::{config, notify, reload, services, vrrp};
+use crate::{config, notify, reload, services, sync, vrrp};
 
 /// Beyond the time the VRRP machines give themselves for a stop.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -54,6 +54,8 @@ struct Director {
     services_status: watch::Receiver<ServicesStatus>,
     table_status: watch::Receiver<TableStatus>,
     manager: watch::Sender<ManagerStatus>,
+    /// What connection synchronisation is to do.
+    sync: watch::Sender<Option<ConnectionSync>>,
     reloads: mpsc::UnboundedReceiver<Reload>,
     ready: bool,
     /// The status line systemd has.
@@ -76,6 +78,8 @@ impl Director {
         let (services, services_commands) = Handle::new();
         let (services_sender, services_status) = watch::channel(ServicesStatus::new());
         tokio::spawn(services::run(config.clone(), table, services_commands, services_sender));
+        let (sync, wanted) = watch::channel(config.connection_sync.clone());
+        tokio::spawn(sync::run(wanted));
         let (reload, reloads) = Handle::new();
         let (manager, manager_status) = watch::channel(ManagerStatus {
             host: config.host.clone(),
@@ -112,6 +116,7 @@ impl Director {
             services_status,
             table_status,
             manager,
+            sync,
             reloads,
             ready: false,
             told: String::new(),
@@ -201,6 +206,7 @@ impl Director {
             .map_err(|error| Refused(error.to_string()))?
             .map_err(|error| Refused(error.to_string()))?;
         reload::apply(&self.vrrp, &self.services, &self.config, &new).await?;
+        self.sync.send_replace(new.connection_sync.clone());
         self.config = new;
         Ok(())
     }
@@ -215,6 +221,10 @@ impl Director {
         tracing::info!(signal, "stopping");
         let vrrp = patiently(vrrp_limit, self.vrrp.ask(|reply| VrrpCommand::Stop { reply })).await;
         let services = patiently(IPVS_STOP, self.services.ask(|reply| ServicesCommand::Stop { reply })).await;
+        drop(self.sync); // ends its task, which would start the daemons again
+        if self.config.connection_sync.is_some() && !self.config.ipvs.keep_on_stop {
+            sync::stop().await;
+        }
         vrrp.context("VRRP did not stop cleanly; `fairway-director release` removes what it left")?;
         services.context("the IPVS table is not clean; `fairway-director release` removes what is left")?;
         tracing::info!("stopped");

@@ -13,8 +13,8 @@ use tracing::debug;
 
 use crate::error::{Error, Failure};
 use crate::model::{
-    Destination, DestinationCounters, DestinationKey, Info, Service, ServiceKey, Settings, Statistics, Table,
-    Timeouts,
+    Destination, DestinationCounters, DestinationKey, Info, Service, ServiceKey, Settings, Statistics,
+    SyncDaemon, SyncRole, Table, Timeouts,
 };
 use crate::plan::Operation;
 use crate::wire::constants::Command;
@@ -105,6 +105,36 @@ impl Client {
         let sequence = self.begin();
         self.requests.set_timeouts(self.family, sequence, timeouts)?;
         self.exchange("set the IPVS timeouts", false, |_| Ok(())).map(drop)
+    }
+
+    /// The kernel's synchronisation daemons that are running: one of each role at most.
+    ///
+    /// # Errors
+    /// [`Error`] when the kernel cannot be asked.
+    pub fn sync_daemons(&mut self) -> Result<Vec<SyncDaemon>, Error> {
+        let sequence = self.begin();
+        self.requests.get(self.family, Command::GetDaemon, NlmF::REQUEST | NlmF::DUMP, sequence)?;
+        self.exchange("read the IPVS synchronisation daemons", true, decode::sync_daemon)
+    }
+
+    /// Starts a synchronisation daemon.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when its role is taken, or its interface is missing or has no IPv4 address.
+    pub fn start_sync(&mut self, daemon: &SyncDaemon) -> Result<(), Error> {
+        let sequence = self.begin();
+        self.requests.start_sync(self.family, sequence, daemon)?;
+        self.exchange("start an IPVS synchronisation daemon", false, |_| Ok(())).map(drop)
+    }
+
+    /// Stops the synchronisation daemon of a role.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when there is none.
+    pub fn stop_sync(&mut self, role: SyncRole) -> Result<(), Error> {
+        let sequence = self.begin();
+        self.requests.stop_sync(self.family, sequence, role)?;
+        self.exchange("stop an IPVS synchronisation daemon", false, |_| Ok(())).map(drop)
     }
 
     /// All services, without their destinations.

@@ -394,6 +394,35 @@ pub struct Timeouts {
     pub udp: Option<NonZeroU32>,
 }
 
+/// What a synchronisation daemon of the kernel does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SyncRole {
+    /// Tells others of this host's connections (`IP_VS_STATE_MASTER`).
+    Master,
+    /// Takes in what others tell (`IP_VS_STATE_BACKUP`).
+    Backup,
+}
+
+impl fmt::Display for SyncRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Master => "master",
+            Self::Backup => "backup",
+        })
+    }
+}
+
+/// One of the kernel's two synchronisation daemons (`IPVS_DAEMON_ATTR_*`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncDaemon {
+    /// What it does.
+    pub role: SyncRole,
+    /// The interface it sends or listens on.
+    pub interface: String,
+    /// Daemons with the same number talk to each other: 0 to 255.
+    pub id: u32,
+}
+
 /// The kernel's IPVS as a whole (`IPVS_CMD_GET_INFO`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Info {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fairway_config::{Config, Ipvs, SCHEMA_VERSION};
+use fairway_config::{Config, ConnectionSync, Ipvs, SCHEMA_VERSION};
 
 use super::Roles;
 use crate::topology::{Host, Topology};
@@ -20,6 +20,10 @@ pub(super) fn config(topology: &Topology, (name, host): (&str, &Host), roles: &R
         cluster: topology.cluster.clone(),
         host: name.to_owned(),
         ipvs: Ipvs::default(),
+        connection_sync: topology.connection_sync.as_ref().and_then(|sync| {
+            let interface = host.interface_in(&sync.network)?.name.clone();
+            Some(ConnectionSync { interface, id: sync.id })
+        }),
         checks,
         failover: roles
             .groups

@@ -21,6 +21,8 @@ pub struct Firewall {
     pub allow: BTreeSet<(Protocol, u16)>,
     /// Who may send VRRP, on each interface that has an instance.
     pub vrrp: Vec<VrrpPeers>,
+    /// Who may tell of connections.
+    pub sync: Option<SyncPeers>,
     /// Virtual services: address, protocol, port (0 is every port).
     pub services: BTreeSet<(IpAddr, Protocol, u16)>,
     /// Services whose clients must prove their address first.
@@ -31,6 +33,17 @@ pub struct Firewall {
     pub outbound: Vec<Outbound>,
     /// What full NAT makes of source addresses.
     pub source_nat: Vec<SourceNat>,
+}
+
+/// Connection synchronisation on its interface.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct SyncPeers {
+    /// The interface.
+    pub interface: String,
+    /// The other directors' addresses.
+    pub peers: Vec<IpAddr>,
+    /// Some director's address is not known.
+    pub any: bool,
 }
 
 /// VRRP on one interface and family.
@@ -80,6 +93,7 @@ pub(super) fn firewall(topology: &Topology, (name, host): (&str, &Host), roles: 
         drop: topology.firewall == FirewallPolicy::Drop,
         allow: topology.allow.iter().map(|a| (a.protocol, a.port)).collect(),
         vrrp: vrrp(topology, (name, host), roles),
+        sync: sync(topology, (name, host)),
         services: roles.directs.iter().map(|(s, l)| (l.address, s.protocol, l.port)).collect(),
         syn_proxy: syn_proxy(topology, roles),
         replies: roles
@@ -97,6 +111,22 @@ pub(super) fn tracks_connections(topology: &Topology, host: &Host, roles: &Roles
         let ways = outbound(topology, host, roles);
         ways.iter().flat_map(|o| &o.outside).any(|(_, translation)| *translation != Translation::None)
     }
+}
+
+fn sync(topology: &Topology, (name, host): (&str, &Host)) -> Option<SyncPeers> {
+    let network = &topology.connection_sync.as_ref()?.network;
+    let interface = host.interface_in(network)?.name.to_string();
+    let groups = topology.groups.values().flat_map(|group| group.directors.iter().map(|(other, _)| other));
+    let listens = topology.services.values().flat_map(|service| &service.listens);
+    let others: BTreeSet<&String> =
+        groups.chain(listens.flat_map(|l| &l.directors)).filter(|other| *other != name).collect();
+    let found: Vec<_> = others
+        .into_iter()
+        .filter_map(|other| topology.hosts[other].interface_in(network))
+        .map(|interface| interface.address(Family::Ipv4))
+        .collect();
+    let peers: BTreeSet<IpAddr> = found.iter().flatten().copied().collect();
+    Some(SyncPeers { interface, peers: peers.into_iter().collect(), any: found.contains(&None) })
 }
 
 fn vrrp(topology: &Topology, (name, host): (&str, &Host), roles: &Roles<'_>) -> Vec<VrrpPeers> {

@@ -26,7 +26,12 @@ fn of_interface(family: &str, interface: &str, key: &str) -> String {
 }
 
 /// The sysctls of a host.
-pub(super) fn settings(host: &Host, roles: &Roles<'_>, tunnels: &Tunnels) -> Vec<Setting> {
+pub(super) fn settings(
+    topology: &Topology,
+    host: &Host,
+    roles: &Roles<'_>,
+    tunnels: &Tunnels,
+) -> Vec<Setting> {
     let mut settings = Vec::new();
     let mut set = |reason, values: Vec<(String, u8)>| settings.push(Setting { reason, values });
     let key = |key: &str, value| (key.to_owned(), value);
@@ -68,6 +73,12 @@ pub(super) fn settings(host: &Host, roles: &Roles<'_>, tunnels: &Tunnels) -> Vec
                 key("net.ipv4.vs.conn_reuse_mode", 1),
             ],
         );
+        if topology.connection_sync.is_some() {
+            set(
+                "Connections are told to the other directors when their state changes, twice, and every ten seconds.",
+                vec![key("net.ipv4.vs.sync_refresh_period", 10), key("net.ipv4.vs.sync_retries", 1)],
+            );
+        }
         if roles.tracks_ipvs() {
             set(
                 "Netfilter tracks the connections of IPVS: full NAT and the SYN proxy work on them.",

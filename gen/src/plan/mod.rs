@@ -13,7 +13,7 @@ use fairway_config::{Config, Family};
 
 use crate::topology::{Forward, Group, Host, Listen, Server, ServerAddress, Service, Topology};
 
-pub use firewall::{Firewall, Outbound, Translation, VrrpPeers};
+pub use firewall::{Firewall, Outbound, SyncPeers, Translation, VrrpPeers};
 pub use full_nat::{SourceNat, SynProxy};
 pub use kernel::Setting;
 pub use links::Link;
@@ -146,7 +146,7 @@ impl<'t> Plans<'t> {
         Some(HostPlan {
             cluster: topology.cluster.clone(),
             host: name.to_owned(),
-            sysctl: kernel::settings(host, roles, &tunnels),
+            sysctl: kernel::settings(topology, host, roles, &tunnels),
             modules: kernel::modules(topology, host, roles, (!dummy.is_empty(), &tunnels)),
             links: links::links(topology, (name, host), roles),
             dummy,

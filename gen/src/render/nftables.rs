@@ -205,6 +205,7 @@ pub(super) fn context(header: &str, firewall: &Firewall, segments: &[Segments]) 
         policy => if firewall.drop { "drop" } else { "accept" },
         sets => Serde(&sets),
         vrrp => Serde(&firewall.vrrp),
+        sync => Serde(&firewall.sync),
         syn_proxy => Serde(&proxies),
         services,
         replies,

@@ -78,6 +78,11 @@ pub static TOPOLOGY: Shape = Shape {
     keys: &[
         required("version", Kind::Integer(1, 1), "Version of this format."),
         required("cluster", Kind::Table(&CLUSTER), "The cluster as a whole."),
+        optional(
+            "connection-sync",
+            Kind::Table(&CONNECTION_SYNC),
+            "Directors tell each other of their connections, so that those go on after a take-over.",
+        ),
         optional("networks", Kind::Named(&NAME, 0, &Kind::Table(&NETWORK)), "Networks by name."),
         optional("hosts", Kind::Named(&NAME, 0, &Kind::Table(&HOST)), "Hosts by name."),
         optional(
@@ -97,6 +102,25 @@ static CLUSTER: Shape = Shape {
     name: "cluster",
     doc: "The cluster as a whole.",
     keys: &[required("name", Kind::Text(&NAME), "Its name, shown in every generated file.")],
+};
+
+static CONNECTION_SYNC: Shape = Shape {
+    name: "connection-sync",
+    doc: "Directors tell each other of their connections, by UDP to port 8848 of 224.0.0.81 and within two seconds. \
+          An empty table is enough.",
+    keys: &[
+        optional(
+            "network",
+            Kind::Text(&NAME),
+            "Where: every director needs an IPv4 address there. The first network in which all have one unless \
+             written. Anybody in it can read and forge what is told, so best one between the directors only.",
+        ),
+        optional(
+            "id",
+            Kind::Integer(0, 255),
+            "Keeps clusters in one network apart. Follows from the cluster's name unless written.",
+        ),
+    ],
 };
 
 static FIREWALL: Shape = Shape {

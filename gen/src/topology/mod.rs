@@ -32,6 +32,8 @@ pub struct Topology {
     pub firewall: FirewallPolicy,
     /// What a dropping firewall lets in besides.
     pub allow: Vec<AllowText>,
+    /// How directors share connections.
+    pub connection_sync: Option<ConnectionSync>,
     /// Networks by name.
     pub networks: IndexMap<String, Network>,
     /// Hosts by name.
@@ -46,6 +48,15 @@ pub struct Topology {
     pub services: IndexMap<String, Service>,
     /// The default route of each NAT real server, by host and family.
     pub nat_routes: HashMap<(String, Family), NatRoute>,
+}
+
+/// Connections that directors share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionSync {
+    /// The network they tell each other in.
+    pub network: String,
+    /// The number that keeps this cluster's apart.
+    pub id: u8,
 }
 
 /// The way a NAT real server's replies take back to the director.

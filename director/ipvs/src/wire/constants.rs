@@ -24,6 +24,9 @@ pub(crate) enum Command {
     SetDest = 6,
     DelDest = 7,
     GetDest = 8,
+    NewDaemon = 9,
+    DelDaemon = 10,
+    GetDaemon = 11,
     SetConfig = 12,
     GetConfig = 13,
     GetInfo = 15,
@@ -34,6 +37,7 @@ pub(crate) enum Command {
 pub(crate) enum CommandAttr {
     Service = 1,
     Dest = 2,
+    Daemon = 3,
     TimeoutTcp = 4,
     TimeoutTcpFin = 5,
     TimeoutUdp = 6,
@@ -91,6 +95,20 @@ pub(crate) enum StatsAttr {
     OutByteRate = 10,
 }
 
+/// `IPVS_DAEMON_ATTR_*`.
+#[neli_enum(serialized_type = "u16")]
+pub(crate) enum DaemonAttr {
+    State = 1,
+    Interface = 2,
+    SyncId = 3,
+}
+
+/// `IP_VS_STATE_*`.
+pub(crate) mod sync_state {
+    pub(crate) const MASTER: u32 = 1;
+    pub(crate) const BACKUP: u32 = 2;
+}
+
 /// `IPVS_INFO_ATTR_*`.
 #[neli_enum(serialized_type = "u16")]
 pub(crate) enum InfoAttr {
@@ -103,6 +121,7 @@ impl NlAttrType for CommandAttr {}
 impl NlAttrType for ServiceAttr {}
 impl NlAttrType for DestAttr {}
 impl NlAttrType for StatsAttr {}
+impl NlAttrType for DaemonAttr {}
 impl NlAttrType for InfoAttr {}
 
 /// `IP_VS_CONN_F_*`, the forwarding methods.

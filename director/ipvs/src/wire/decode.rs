@@ -7,12 +7,16 @@ use std::num::NonZeroU32;
 use neli::consts::genl::CtrlAttr;
 use neli::consts::nl::NlmsgerrAttr;
 
-use super::constants::{AF_INET, AF_INET6, CommandAttr, DestAttr, InfoAttr, ServiceAttr, StatsAttr, forward};
+use super::constants::{
+    AF_INET, AF_INET6, CommandAttr, DaemonAttr, DestAttr, InfoAttr, ServiceAttr, StatsAttr, forward,
+    sync_state,
+};
 use super::read::{Attributes, MESSAGE_HEADER, Message, array};
 use crate::error::DecodeError;
 use crate::model::{
     Counters, Destination, DestinationCounters, DestinationKey, Encapsulation, Family, Flags, Forward, Info,
-    Name, Netmask, Persistence, Protocol, ServiceKey, Settings, Timeouts, Tunnel, TunnelFlags,
+    Name, Netmask, Persistence, Protocol, ServiceKey, Settings, SyncDaemon, SyncRole, Timeouts, Tunnel,
+    TunnelFlags,
 };
 
 /// `NLM_F_CAPPED`: the error message carries only the header of the request.
@@ -92,6 +96,35 @@ pub(crate) fn timeouts(message: &Message<'_>) -> Result<Timeouts, DecodeError> {
     Ok(timeouts)
 }
 
+/// A synchronisation daemon as the kernel dumps it.
+pub(crate) fn sync_daemon(message: &Message<'_>) -> Result<SyncDaemon, DecodeError> {
+    let (mut role, mut interface, mut id) = (None, None, 0);
+    for attribute in nested(message, CommandAttr::Daemon)? {
+        let (kind, payload) = attribute?;
+        match DaemonAttr::from(kind) {
+            DaemonAttr::State => {
+                role = match u32::from_ne_bytes(number(payload, "state of a daemon")?) {
+                    sync_state::MASTER => Some(SyncRole::Master),
+                    sync_state::BACKUP => Some(SyncRole::Backup),
+                    _ => None,
+                };
+            }
+            DaemonAttr::Interface => {
+                let text =
+                    CStr::from_bytes_until_nul(payload).map_err(|_| truncated("interface of a daemon"))?;
+                interface = Some(text.to_string_lossy().into_owned());
+            }
+            DaemonAttr::SyncId => id = u32::from_ne_bytes(number(payload, "number of a daemon")?),
+            DaemonAttr::UnrecognizedConst(_) => {}
+        }
+    }
+    Ok(SyncDaemon {
+        role: role.ok_or(DecodeError::Missing { what: "IPVS_DAEMON_ATTR_STATE" })?,
+        interface: interface.ok_or(DecodeError::Missing { what: "IPVS_DAEMON_ATTR_MCAST_IFN" })?,
+        id,
+    })
+}
+
 /// The nested attribute `wanted` of the first level.
 fn nested<'a>(message: &Message<'a>, wanted: CommandAttr) -> Result<Attributes<'a>, DecodeError> {
     for attribute in message.attributes()? {
@@ -100,7 +133,7 @@ fn nested<'a>(message: &Message<'a>, wanted: CommandAttr) -> Result<Attributes<'
             return Ok(Attributes(payload));
         }
     }
-    Err(DecodeError::Missing { what: "IPVS_CMD_ATTR_SERVICE or IPVS_CMD_ATTR_DEST" })
+    Err(DecodeError::Missing { what: "IPVS_CMD_ATTR_SERVICE, IPVS_CMD_ATTR_DEST or IPVS_CMD_ATTR_DAEMON" })
 }
 
 /// A service as the kernel dumps it.

@@ -15,10 +15,12 @@ use neli::genl::{Genlmsghdr, GenlmsghdrBuilder, NoUserHeader};
 use neli::nl::{NlPayload, Nlmsghdr, NlmsghdrBuilder};
 
 use super::constants::{
-    AF_INET, AF_INET6, Command, CommandAttr, DestAttr, FAMILY, ServiceAttr, VERSION, forward,
+    AF_INET, AF_INET6, Command, CommandAttr, DaemonAttr, DestAttr, FAMILY, ServiceAttr, VERSION, forward,
+    sync_state as state,
 };
 use crate::model::{
-    Destination, DestinationKey, Family, Flags, Forward, Netmask, ServiceKey, Settings, Timeouts, Tunnel,
+    Destination, DestinationKey, Family, Flags, Forward, Netmask, ServiceKey, Settings, SyncDaemon, SyncRole,
+    Timeouts, Tunnel,
 };
 use crate::plan::Operation;
 
@@ -87,6 +89,24 @@ impl Requests {
                 }
             }
             Ok(())
+        })
+    }
+
+    /// Starts a synchronisation daemon.
+    pub(crate) fn start_sync(&mut self, family: u16, sequence: u32, daemon: &SyncDaemon) -> Written {
+        self.message(family, Command::NewDaemon, NlmF::REQUEST | NlmF::ACK, sequence, |out| {
+            out.nest(CommandAttr::Daemon, |out| {
+                out.attribute(DaemonAttr::State, &sync_state(daemon.role))?;
+                out.attribute(DaemonAttr::Interface, &daemon.interface.as_str())?;
+                out.attribute(DaemonAttr::SyncId, &daemon.id)
+            })
+        })
+    }
+
+    /// Stops the synchronisation daemon of a role.
+    pub(crate) fn stop_sync(&mut self, family: u16, sequence: u32, role: SyncRole) -> Written {
+        self.message(family, Command::DelDaemon, NlmF::REQUEST | NlmF::ACK, sequence, |out| {
+            out.nest(CommandAttr::Daemon, |out| out.attribute(DaemonAttr::State, &sync_state(role)))
         })
     }
 
@@ -284,4 +304,12 @@ const fn concat(low: [u8; 4], high: [u8; 4]) -> [u8; 8] {
     let [a, b, c, d] = low;
     let [e, f, g, h] = high;
     [a, b, c, d, e, f, g, h]
+}
+
+/// `IP_VS_STATE_*` of a role.
+const fn sync_state(role: SyncRole) -> u32 {
+    match role {
+        SyncRole::Master => state::MASTER,
+        SyncRole::Backup => state::BACKUP,
+    }
 }

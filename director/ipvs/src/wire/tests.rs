@@ -12,7 +12,7 @@ use super::read::{Attributes, Message, Messages};
 use crate::error::DecodeError;
 use crate::model::{
     Counters, Destination, DestinationKey, Encapsulation, Family, Flags, Forward, Name, Netmask, Persistence,
-    Protocol, ServiceKey, Settings, Timeouts, Tunnel, TunnelFlags,
+    Protocol, ServiceKey, Settings, SyncDaemon, SyncRole, Timeouts, Tunnel, TunnelFlags,
 };
 use crate::plan::Operation;
 use crate::testing::{destination, destination_key, service_key, settings};
@@ -180,6 +180,38 @@ fn counters_of_64_bits_win_and_unknown_attributes_are_skipped() {
     assert_eq!(settings, Settings::new(Name::new("rr").expect("short")));
     let expected = Counters { connections: 1 << 40, bytes_in: 9, byte_rate_out: 3, ..Counters::default() };
     assert_eq!(counters, expected);
+}
+
+/// As `ipvsadm --start-daemon master --mcast-interface eth0 --syncid 5` writes it.
+#[cfg(target_endian = "little")]
+#[test]
+fn a_synchronisation_daemon_is_these_bytes() {
+    let daemon = SyncDaemon { role: SyncRole::Master, interface: "eth0".to_owned(), id: 5 };
+    let mut requests = Requests::default();
+    requests.start_sync(FAMILY, 7, &daemon).expect("it can be encoded");
+    let expected = hex("34000000 1c00 0500 07000000 00000000 09 01 0000 \
+         2000 0380 0800 0100 01000000 0900 0200 65746830 00000000 0800 0300 05000000");
+    assert_eq!(requests.bytes(), expected);
+    requests.clear();
+    requests.stop_sync(FAMILY, 8, SyncRole::Backup).expect("it can be encoded");
+    let expected = hex("20000000 1c00 0500 08000000 00000000 0a 01 0000 0c00 0380 0800 0100 02000000");
+    assert_eq!(requests.bytes(), expected);
+}
+
+#[test]
+fn a_synchronisation_daemon_is_read() {
+    let attributes = [
+        attribute(1, &2u32.to_ne_bytes()),
+        attribute(2, b"eth1\0"),
+        attribute(3, &9u32.to_ne_bytes()),
+        attribute(4, &1460u16.to_ne_bytes()),
+    ];
+    let bytes = message(&attribute(0x8000 | 3, &attributes.concat()));
+    let expected = SyncDaemon { role: SyncRole::Backup, interface: "eth1".to_owned(), id: 9 };
+    assert_eq!(decode::sync_daemon(&only(&bytes)), Ok(expected));
+    let bytes = message(&attribute(0x8000 | 3, &attributes[1..].concat()));
+    let missing = DecodeError::Missing { what: "IPVS_DAEMON_ATTR_STATE" };
+    assert_eq!(decode::sync_daemon(&only(&bytes)), Err(missing));
 }
 
 #[test]

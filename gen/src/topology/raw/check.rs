@@ -86,6 +86,7 @@ fn check_rules(problems: &mut Problems, value: &Value<'_>, name: Range<usize>, c
         cluster: String::new(),
         host: String::new(),
         ipvs: fairway_config::Ipvs::default(),
+        connection_sync: None,
         checks: BTreeMap::from([("x".to_owned(), check.clone())]),
         failover: Vec::new(),
         services: Vec::new(),

@@ -31,6 +31,8 @@ pub struct RawTopology {
     pub cluster: Option<Spanned<String>>,
     /// `[firewall]`.
     pub firewall: RawFirewall,
+    /// `[connection-sync]`, and where it is written.
+    pub connection_sync: Option<Spanned<RawSync>>,
     /// `[networks.X]`.
     pub networks: Named<RawNetwork>,
     /// `[hosts.X]`.
@@ -64,6 +66,15 @@ pub struct RawFirewall {
     pub allow: Vec<Spanned<AllowText>>,
 }
 
+/// `[connection-sync]`.
+#[derive(Debug, Default)]
+pub struct RawSync {
+    /// `network`.
+    pub network: Option<Spanned<String>>,
+    /// `id`.
+    pub id: Option<Spanned<i64>>,
+}
+
 impl RawTopology {
     /// Reads the file's root table.
     pub fn read(problems: &mut Problems, mut root: Table<'_>) -> Self {
@@ -84,6 +95,7 @@ impl RawTopology {
                 .required(problems, "cluster", "[cluster] with name = \"...\"")
                 .and_then(|value| read_cluster(problems, &value)),
             firewall: root.optional("firewall").and_then(|v| read_firewall(problems, &v)).unwrap_or_default(),
+            connection_sync: root.optional("connection-sync").and_then(|v| read_sync(problems, &v)),
             networks: section(problems, root.optional("networks"), hosts::read_network),
             hosts: section(problems, root.optional("hosts"), hosts::read_host),
             virtual_ips: section(problems, root.optional("virtual-ips"), hosts::read_virtual_ip),
@@ -137,6 +149,16 @@ fn read_cluster(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<St
         check_name(problems, "cluster.name", name.span(), name.get_ref());
     }
     name
+}
+
+fn read_sync(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<RawSync>> {
+    let mut table = value.table(problems, "a table: [connection-sync]")?;
+    let raw = RawSync {
+        network: table.optional("network").and_then(|v| v.string(problems, "the name of a network")),
+        id: table.optional("id").and_then(|v| v.integer(problems, 0..=255)),
+    };
+    table.finish(problems);
+    Some(Spanned::new(value.span.clone(), raw))
 }
 
 fn read_firewall(problems: &mut Problems, value: &Value<'_>) -> Option<RawFirewall> {

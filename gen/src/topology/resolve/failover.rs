@@ -389,6 +389,7 @@ fn schema_problems(name: &str, group: &Group) -> Vec<fairway_config::Problem> {
         cluster: String::new(),
         host: String::new(),
         ipvs: fairway_config::Ipvs::default(),
+        connection_sync: None,
         checks: std::collections::BTreeMap::new(),
         failover: vec![group.for_director(name, ("", &host), priority)],
         services: Vec::new(),

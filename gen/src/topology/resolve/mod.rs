@@ -9,6 +9,7 @@ mod networks;
 mod routes;
 mod servers;
 mod services;
+mod sync;
 mod vrid;
 
 use std::ops::Range;
@@ -35,7 +36,9 @@ pub fn resolve(raw: &RawTopology, problems: &mut Problems) -> Topology {
         groups: &groups,
     };
     let resolved = services::resolve(&parts, problems);
+    let connection_sync = sync::resolve(&parts, &resolved.services, problems);
     Topology {
+        connection_sync,
         cluster: raw.cluster.as_ref().map(|c| c.get_ref().clone()).unwrap_or_default(),
         firewall: raw.firewall.policy,
         allow: raw.firewall.allow.iter().map(|a| *a.get_ref()).collect(),

@@ -332,6 +332,7 @@ fn schema_rules(problems: &mut Problems, entry: &Entry<RawService>, service: &Se
             cluster: String::new(),
             host: String::new(),
             ipvs: fairway_config::Ipvs::default(),
+            connection_sync: None,
             checks: BTreeMap::new(),
             failover: Vec::new(),
             services: vec![part],

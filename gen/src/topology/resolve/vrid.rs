@@ -38,7 +38,7 @@ impl<'a> Vrids<'a> {
 }
 
 /// FNV-1a, 32 bits: the same on every machine and in every release.
-fn fnv1a<'s>(parts: impl IntoIterator<Item = &'s str>) -> u32 {
+pub(super) fn fnv1a<'s>(parts: impl IntoIterator<Item = &'s str>) -> u32 {
     parts
         .into_iter()
         .flat_map(str::bytes)
