@@ -30,6 +30,7 @@ MEMORY = 4 << 30  # bytes of address space for the compiler or the tests
 TIMING, PACKET, GROUP = "timing.rs", "packet.rs", "group.rs"
 ELECTION, HANDOVER, RECONFIGURE = "group/election.rs", "group/handover.rs", "group/reconfigure.rs"
 ROUTER, PEERS, ANNOUNCER = "group/router.rs", "group/peers.rs", "group/announcer.rs"
+HEADER, TRAILER = "auth/header.rs", "auth/trailer.rs"
 
 # name, file below src/, text, replacement
 MUTATIONS = [
@@ -49,8 +50,8 @@ MUTATIONS = [
     ("ignore higher priority as backup", ELECTION, "if peer.priority >= self.priority() {", "if peer.priority > 254 {"),
     ("ignore equal priority as backup", ELECTION, "if peer.priority >= self.priority() {", "if peer.priority > self.priority() {"),
     ("no re-announcement", ELECTION, "router.announcer.restart(now, &announce);", "let _ = announce;"),
-    ("no advert to a lower master", ELECTION, "        let priority = self.priority();\n        self.send(instance, priority);\n        let router = &mut self.routers[instance];\n        router.advert_due = Some(now + router.own_interval());", ""),
-    ("no last advert when yielding", ELECTION, "        for instance in 0..self.routers.len() {\n            self.send(instance, priority);\n        }\n        self.lower_since", "        let _ = priority;\n        self.lower_since"),
+    ("no advert to a lower master", ELECTION, "        let priority = self.priority();\n        self.send(now, instance, priority);\n        let router = &mut self.routers[instance];\n        router.advert_due = Some(now + router.own_interval());", ""),
+    ("no last advert when yielding", ELECTION, "        for instance in 0..self.routers.len() {\n            self.send(now, instance, priority);\n        }\n        self.lower_since", "        let _ = priority;\n        self.lower_since"),
     ("the last advert sounds better than the master", ELECTION, "if to_lower { 0 } else { self.priority() }", "self.priority()"),
     ("keep the VIPs when yielding", ELECTION, "        self.place_all(Place::Lo);\n        self.parked_until", "        self.parked_until"),
     ("keep our own interval", PEERS, "DownTimer::new(now, interval)", "DownTimer::new(now, Duration::from_millis(100).max(interval * 0))"),
@@ -64,10 +65,10 @@ MUTATIONS = [
     ("the owner waits", ELECTION, "let owner = self.priority() == OWNER && !self.hold_off;", "let owner = false;"),
     ("one silent network is enough", ELECTION, "timers.chain(self.not_before).chain(self.entered).max()", "timers.chain(self.not_before).chain(self.entered).min()"),
     ("one link is enough", GROUP, "self.routers.iter().all(VirtualRouter::is_up)", "self.routers.iter().any(VirtualRouter::is_up)"),
-    ("no goodbye on a fault", ELECTION, "                self.resign();\n                self.place_all(Place::Nowhere);", "                self.silence();\n                self.place_all(Place::Nowhere);"),
+    ("no goodbye on a fault", ELECTION, "                self.resign(now);\n                self.place_all(Place::Nowhere);", "                self.silence();\n                self.place_all(Place::Nowhere);"),
     ("forget what a link that came back must listen for", ELECTION, "        router.listen_from(now);\n        match self.phase {", "        match self.phase {"),
     ("adverts drift", ROUTER, "if due + interval > now { due + interval } else { now + interval }", "if due > now { due } else { now + interval }"),
-    ("no hold on stop", HANDOVER, "            Phase::Master | Phase::Listening { fresh: false, .. } => self.hand_over(now, Purpose::Stop),\n", "            Phase::Master => {\n                self.resign();\n                self.leave(now);\n            }\n"),
+    ("no hold on stop", HANDOVER, "            Phase::Master | Phase::Listening { fresh: false, .. } => self.hand_over(now, Purpose::Stop),\n", "            Phase::Master => {\n                self.resign(now);\n                self.leave(now);\n            }\n"),
     ("one goodbye only", HANDOVER, "router.is_up().then(|| now + router.own_interval());\n        }\n        // The slowest", "None;\n        }\n        // The slowest"),
     ("give up before the slowest peer", HANDOVER, "master_down(r.config.version, 1, r.own_interval())", "master_down(r.config.version, 255, r.own_interval())"),
     ("no parking on lo", HANDOVER, "            self.place(instance, Place::Lo);\n", "            self.place(instance, Place::Nowhere);\n"),
@@ -93,6 +94,11 @@ MUTATIONS = [
     ("take our own advert for another's", ROUTER, "if self.source() == Some(source) {", "if source.is_unspecified() {"),
     ("accept any virtual router", ROUTER, "if advert.vrid != self.config.vrid.get() {", "if advert.vrid == 0 {"),
     ("accept any password", PACKET, "if difference == 0 { Ok(()) }", "if difference <= u8::MAX { Ok(()) }"),
+    ("accept any authentication header", HEADER, "mac.verify_truncated_left(value).map_err(|_| PacketError::BadSeal)?;", "let _ = (mac, value);"),
+    ("accept a header again", HEADER, "self.senders.last(source.into()).is_some_and(|last| number <= last)", "false"),
+    ("accept any trailer", TRAILER, "mac.verify_truncated_left(&trailer[FIXED..]).map_err(|_| PacketError::BadSeal)?;", "let _ = mac;"),
+    ("accept a trailer again", TRAILER, "last.is_some_and(|last| !is_after(sequence, last))", "last.is_some_and(|_| false)"),
+    ("accept a trailer of yesterday", TRAILER, "if !self.is_fresh(sequence, context.clock) {", "if false {"),
     ("accept another v2 interval", ROUTER, "VrrpVersion::V2 && advert.interval != ours {", "VrrpVersion::V2 && advert.interval > ours * 99 {"),
     ("one form of the checksum only", PACKET, "(VrrpVersion::V3, _) if fold(covered) == VALID => Ok(Checksum::Rfc5798),", ""),
     ("send the other form of the checksum", PACKET, "checksum == Checksum::Rfc5798);", "checksum == Checksum::Rfc9568);"),
