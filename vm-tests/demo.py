@@ -70,7 +70,7 @@ def main() -> None:
 
     title("That was it")
     print("    Times are those of an emulated machine; docs/explanation/performance.md has figures from a real one. Connections that")
-    print("    are open when the VIP moves break: the directors do not share connections yet.\n")
+    print("    are open when the VIP moves break: this topology is without [connection-sync].\n")
     print("    by hand: vm-tests/run --shell        everything tested: vm-tests/run --list, ./test")
 
 

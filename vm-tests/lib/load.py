@@ -54,7 +54,7 @@ class Result:
 
     @property
     def interrupted(self) -> list[Request]:
-        """Connections that were open and broke: those that change directors do, their state is not shared yet."""
+        """Connections that were open and broke: those that change directors do, unless the directors share them."""
         return [request for request in self.failed if request.opened]
 
     def by_server(self) -> Counter[str]:
