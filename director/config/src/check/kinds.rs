@@ -65,7 +65,7 @@ pub struct TcpCheck {
     /// What to send once the connection is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send: Option<Payload>,
-    /// Regular expression that must match in the first 64 KiB received.
+    /// Regular expression that must match in the first 4 KiB received.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expect: Option<String>,
     /// Speak TLS.
