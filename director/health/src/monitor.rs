@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use crate::schedule::{self, Schedule};
-use crate::{Advice, Health, Judge, Outcome, Subject, probe};
+use crate::{Health, Judge, Outcome, Subject, probe};
 
 /// Reports that may wait for the receiver; a check that has more to say waits with its next probe. Enough for
 /// the first second of a start with thousands of checks.
@@ -25,8 +25,6 @@ pub struct Verdict {
     pub health: Health,
     /// What the last probe saw, for people; empty before the first one.
     pub detail: String,
-    /// How much the server says it can take, if it does.
-    pub advice: Option<Advice>,
 }
 
 /// A check's verdict has changed, in health or in detail.
@@ -98,10 +96,7 @@ impl Monitor {
         for (index, (subject, id)) in fresh.into_iter().enumerate() {
             let every = subject.spec().every();
             let first = now + schedule::first_delay(index, count, every);
-            let check = subject.spec().check();
-            let schedule = Schedule::new(first, every, schedule::phase(id.0))
-                .retry_every(check.retry_every.map(fairway_config::Period::get))
-                .jitter(check.jitter.get());
+            let schedule = Schedule::new(first, every, schedule::phase(id.0));
             let task = tokio::spawn(run(subject.clone(), id, schedule, self.reports.clone()));
             self.running.insert(subject, Running { id, task });
         }
@@ -110,39 +105,24 @@ impl Monitor {
 }
 
 async fn run(subject: Subject, check: CheckId, mut schedule: Schedule, reports: mpsc::Sender<Report>) {
-    let spec = subject.spec();
-    let mut judge = Judge::new(spec.rise(), spec.fall()).fast_fail(spec.check().fast_fail);
+    let mut judge = Judge::new(subject.spec().rise(), subject.spec().fall());
     let mut last = Verdict::default();
-    let mut told = String::new();
+    let mut hindered = false;
     loop {
         tokio::time::sleep_until(schedule.next().into()).await;
         let outcome = probe(&subject).await;
-        // Once for each change of the text.
-        match &outcome {
-            Outcome::Inconclusive(detail) if told != *detail => {
-                told = detail.to_string();
-                warn!(target = %subject.target(), detail = told, "health check could not be made");
-            }
-            Outcome::Warn(detail) if told != *detail => {
-                told = detail.to_string();
-                warn!(target = %subject.target(), detail = told, "health check passed, with a warning");
-            }
-            Outcome::Inconclusive(_) | Outcome::Warn(_) => {}
-            _ => told.clear(),
+        let inconclusive = matches!(outcome, Outcome::Inconclusive(_));
+        if inconclusive && !hindered {
+            warn!(target = %subject.target(), detail = outcome.detail(), "health check could not be made");
         }
+        hindered = inconclusive;
         let health = judge.observe(&outcome);
-        let advice = match &outcome {
-            Outcome::Advice(advice, _) => Some(*advice),
-            Outcome::Pass(_) => None,
-            // Nothing new about that.
-            _ => last.advice,
-        };
-        if health != last.health || advice != last.advice || outcome.detail() != last.detail {
-            last = Verdict { health, detail: outcome.detail().to_owned(), advice };
+        if health != last.health || outcome.detail() != last.detail {
+            last = Verdict { health, detail: outcome.detail().to_owned() };
             if reports.send(Report { check, verdict: last.clone() }).await.is_err() {
                 return;
             }
         }
-        schedule.advance(Instant::now(), health != Health::Unknown, judge.in_doubt());
+        schedule.advance(Instant::now(), health != Health::Unknown);
     }
 }
