@@ -18,6 +18,7 @@ fail() {
 medium=${MEDIUM:-}
 if [ -z "$medium" ] && [ ! -e "${CREDENTIALS_DIRECTORY:-/nonexistent}/fairway.topology" ]; then
     device=/dev/disk/by-label/FAIRWAY
+    # Running out of time means that there is no medium; the next line sees to that.
     udevadm settle --timeout=30 --exit-if-exists="$device" || true
     if [ -e "$device" ]; then
         medium=$run/fairway/medium
