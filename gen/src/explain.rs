@@ -289,6 +289,8 @@ impl<'t> Statement<'t> {
             "The server's replies are let through."
         } else if self.text.starts_with("Gateway=") {
             "Replies go back through the director that has the VIP."
+        } else if self.block.starts_with("set mark") {
+            "Its packets are marked: the mark is the service."
         } else if self.block.starts_with("set syn_proxy") {
             "Its clients must prove their address first."
         } else if self.block.starts_with("set full_nat") {

@@ -2,6 +2,8 @@
 //! everything. What may be read is declared in [`crate::schema`]: asking for anything else is a defect, and so is
 //! a declared key that nobody asks for.
 
+mod form;
+
 use std::fmt::Display;
 use std::ops::Range;
 use std::str::FromStr;

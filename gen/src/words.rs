@@ -36,8 +36,9 @@ pub fn listen_text(names: &HashMap<IpAddr, &str>, service: &Service, listen: &Li
         Family::Ipv4 => listen.address.to_string(),
         Family::Ipv6 => format!("[{}]", listen.address),
     };
-    match listen.port {
-        0 => format!("{name}{address} every {} port", service.protocol),
-        port => format!("{name}{address}:{port}/{}", service.protocol),
+    if listen.ports.is_every() {
+        format!("{name}{address} every {} port", service.protocol)
+    } else {
+        format!("{name}{address}:{}/{}", listen.ports, service.protocol)
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use zbus::wire::DynamicType;
 use zbus::{Connection, Message, fdo};
 
-use crate::model::{self, Director};
+use crate::model::{self, Director, Seen};
 use crate::statistics::{Counters, Statistics};
 
 /// The director's bus name.
@@ -83,21 +83,65 @@ impl Client {
         Ok(())
     }
 
-    /// Drains a server.
+    /// Gives an order about a server, in place of an earlier one.
     ///
     /// # Errors
     /// No such service or server, or the director refuses.
-    pub async fn drain(&self, service: &str, server: &str) -> anyhow::Result<()> {
+    pub async fn order(&self, service: &str, server: &str, order: Order) -> anyhow::Result<()> {
         let path = self.server(service, server).await?;
-        self.ask(&path, model::SERVER, "Drain", &()).await?;
+        let microseconds = |time: Option<Duration>| {
+            time.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1))
+        };
+        let Order { word, weight, deadline, duration } = order;
+        let body = (word, weight, microseconds(deadline), microseconds(duration));
+        self.ask(&path, model::SERVER, "SetOrder", &body).await?;
         Ok(())
     }
 
-    /// Undoes a drain.
+    /// Runs one check of a server, or (without a name) all of them.
+    ///
+    /// # Errors
+    /// No such service, server or check, or the director refuses.
+    pub async fn probe(&self, service: &str, server: &str, check: &str) -> anyhow::Result<Vec<Seen>> {
+        let path = self.server(service, server).await?;
+        let reply = self.ask(&path, model::SERVER, "Probe", &(check,)).await?;
+        let seen: Vec<(String, String, String, u64)> = reply.body().deserialize()?;
+        Ok(seen.into_iter().map(Seen::from).collect())
+    }
+
+    /// The digests of what an HTTP check gets, one a line.
+    ///
+    /// # Errors
+    /// No such service, server or HTTP check, or it gets nothing.
+    pub async fn digests(&self, service: &str, server: &str, check: &str) -> anyhow::Result<String> {
+        let path = self.server(service, server).await?;
+        let reply = self.ask(&path, model::SERVER, "Digest", &(check,)).await?;
+        let digests: Vec<String> = reply.body().deserialize()?;
+        Ok(digests.into_iter().map(|digest| digest + "\n").collect())
+    }
+
+    /// Sets the kernel's counters of a service, or (without a name) of all, to zero.
+    ///
+    /// # Errors
+    /// No such service, or the director refuses.
+    pub async fn zero(&self, service: &str) -> anyhow::Result<()> {
+        if service.is_empty() {
+            self.ask(ROOT, model::MANAGER, "ZeroStatistics", &()).await?;
+            return Ok(());
+        }
+        let director = self.director().await?;
+        let Some(found) = director.services.iter().find(|s| s.name == service) else {
+            bail!("there is no service \"{service}\"; {}", known(director.services.iter().map(|s| &s.name)));
+        };
+        self.ask(&found.path, model::SERVICE, "ZeroStatistics", &()).await?;
+        Ok(())
+    }
+
+    /// Takes back an order about a server.
     ///
     /// # Errors
     /// No such service or server, or the director refuses.
-    pub async fn resume(&self, service: &str, server: &str) -> anyhow::Result<()> {
+    pub async fn enable(&self, service: &str, server: &str) -> anyhow::Result<()> {
         let path = self.server(service, server).await?;
         self.ask(&path, model::SERVER, "Resume", &()).await?;
         Ok(())
@@ -175,6 +219,19 @@ impl Client {
             ),
         }
     }
+}
+
+/// An order about a server.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    /// `drain`, `disable` or `weight`.
+    pub word: &'static str,
+    /// For `weight`.
+    pub weight: u32,
+    /// When a drain takes the server out.
+    pub deadline: Option<Duration>,
+    /// How long the order holds.
+    pub duration: Option<Duration>,
 }
 
 /// The names there are, for someone who has mistyped one.

@@ -7,12 +7,12 @@ mod statistics;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
 
-use self::client::Client;
+use self::client::{Client, Order};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -48,24 +48,68 @@ enum Verb {
         /// Failover group
         group: String,
     },
-    /// Give a server no new connections
+    /// Give a server no new connections, and take it out of the table when it has none left
     Drain {
         /// Virtual service
         service: String,
         /// Real server
         server: String,
+        /// Take it out after this long, connections or not (for example 5m)
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        deadline: Option<Duration>,
+        /// Use it again after this long
+        #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+        duration: Option<Duration>,
     },
-    /// Undo a drain
-    Resume {
+    /// Take a server out of the table at once
+    Disable {
+        /// Virtual service
+        service: String,
+        /// Real server
+        server: String,
+        /// Use it again after this long
+        #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+        duration: Option<Duration>,
+    },
+    /// Give a server another weight than the configured one
+    Weight {
+        /// Virtual service
+        service: String,
+        /// Real server
+        server: String,
+        /// The weight
+        weight: u32,
+        /// Go back to the configured weight after this long
+        #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+        duration: Option<Duration>,
+    },
+    /// Take back a drain, disable or weight
+    #[command(visible_alias = "resume")]
+    Enable {
         /// Virtual service
         service: String,
         /// Real server
         server: String,
     },
+    /// Run the checks of a server once, now, and say what they see; the verdict does not change
+    Probe {
+        /// Virtual service
+        service: String,
+        /// Real server
+        server: String,
+        /// This check only
+        check: Option<String>,
+        /// Print the digests of what an HTTP check gets, for its `digest`
+        #[arg(long)]
+        print_digest: bool,
+    },
     /// Read the configuration again; returns when it is in force
     Reload,
     /// Show counters
     Statistics {
+        /// Set the counters of all services, or of the named one, to zero afterwards
+        #[arg(long, value_name = "SERVICE", num_args = 0..=1, default_missing_value = "")]
+        zero: Option<String>,
         /// As JSON, with stable keys
         #[arg(long)]
         json: bool,
@@ -112,18 +156,44 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
             let text = if json { to_json(&director)? } else { render::status(&director, SystemTime::now()) };
             print(&text)?;
         }
-        Verb::Statistics { json } => {
+        Verb::Statistics { json, zero } => {
             let (counters, missing) = client.statistics().await?;
             print(&if json { to_json(&counters)? } else { counters.render() })?;
             if let Some(first) = missing.first() {
                 let others = missing.len() - 1;
                 bail!("{first}{}", if others > 0 { format!(" (and {others} more)") } else { String::new() });
             }
+            if let Some(service) = zero {
+                client.zero(&service).await?;
+            }
         }
         Verb::Force { group, state } => client.force(&group, state.word()).await?,
         Verb::Failover { group } => client.failover(&group).await?,
-        Verb::Drain { service, server } => client.drain(&service, &server).await?,
-        Verb::Resume { service, server } => client.resume(&service, &server).await?,
+        Verb::Drain { service, server, deadline, duration } => {
+            client.order(&service, &server, Order { word: "drain", weight: 0, deadline, duration }).await?;
+        }
+        Verb::Disable { service, server, duration } => {
+            let order = Order { word: "disable", weight: 0, deadline: None, duration };
+            client.order(&service, &server, order).await?;
+        }
+        Verb::Weight { service, server, weight, duration } => {
+            client
+                .order(&service, &server, Order { word: "weight", weight, deadline: None, duration })
+                .await?;
+        }
+        Verb::Enable { service, server } => client.enable(&service, &server).await?,
+        Verb::Probe { service, server, check, print_digest } => {
+            let check = check.unwrap_or_default();
+            if print_digest {
+                print(&client.digests(&service, &server, &check).await?)?;
+                return Ok(());
+            }
+            let seen = client.probe(&service, &server, &check).await?;
+            print(&render::probes(&seen))?;
+            if seen.iter().any(|probe| !probe.passed()) {
+                bail!("not every check passes");
+            }
+        }
         Verb::Reload => client.reload().await?,
     }
     Ok(())

@@ -107,6 +107,10 @@ pub struct Service {
     pub scheduler: String,
     /// Empty while the service is programmed.
     pub kernel_error: String,
+    /// Whether enough servers are up: `up`, `down` or `unknown`.
+    pub quorum: String,
+    /// Whether the sorry server serves.
+    pub sorry: bool,
     /// Its real servers, by name.
     pub servers: Vec<Server>,
     /// The object.
@@ -135,9 +139,41 @@ pub struct Server {
     pub detail: String,
     /// Drained by an operator.
     pub drained: bool,
+    /// The operator's order: `drain`, `drained`, `disable`, `weight N`, or empty.
+    pub order: String,
+    /// When the order ends by itself, in microseconds since the epoch; 0: never.
+    pub order_until_usec: u64,
+    /// When a drain takes the server out, connections or not, likewise.
+    pub drain_deadline_usec: u64,
     /// The object.
     #[serde(skip)]
     pub path: String,
+}
+
+/// What one check of a server saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Name of the check.
+    pub check: String,
+    /// `pass`, `fail` or `inconclusive`.
+    pub outcome: String,
+    /// What it saw.
+    pub detail: String,
+    /// How long it took, in microseconds.
+    pub took_usec: u64,
+}
+
+impl Seen {
+    /// Whether the server is as it should be.
+    pub fn passed(&self) -> bool {
+        self.outcome == "pass"
+    }
+}
+
+impl From<(String, String, String, u64)> for Seen {
+    fn from((check, outcome, detail, took_usec): (String, String, String, u64)) -> Self {
+        Self { check, outcome, detail, took_usec }
+    }
 }
 
 impl Director {
@@ -207,6 +243,8 @@ impl Service {
             protocol: object.get("Protocol")?,
             scheduler: object.get("Scheduler")?,
             kernel_error: object.get("KernelError")?,
+            quorum: object.get("Quorum")?,
+            sorry: object.get("Sorry")?,
             servers: sorted(own.into_iter().map(Server::new), |s| &s.name)?,
             path: object.path.clone(),
         })
@@ -227,6 +265,9 @@ impl Server {
             health: object.get("Health")?,
             detail: object.get("Detail")?,
             drained: object.get("Drained")?,
+            order: object.get("Order")?,
+            order_until_usec: object.get("OrderUntil")?,
+            drain_deadline_usec: object.get("DrainDeadline")?,
             path: object.path,
         })
     }

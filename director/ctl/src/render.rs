@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::model::{Director, Group, Server, Service};
+use crate::model::{Director, Group, Seen, Server, Service};
 
 /// The whole status; `now` dates the transitions.
 pub fn status(director: &Director, now: SystemTime) -> String {
@@ -30,7 +30,7 @@ pub fn status(director: &Director, now: SystemTime) -> String {
         out.push('\n');
         out.push_str(&services(&director.services));
         out.push('\n');
-        out.push_str(&servers(&director.services));
+        out.push_str(&servers(&director.services, now));
     }
     out
 }
@@ -84,7 +84,7 @@ fn instances(groups: &[Group]) -> String {
 }
 
 fn services(services: &[Service]) -> String {
-    let mut table = Table::new(&["SERVICE", "ADDRESS", "SCHEDULER", "SERVERS UP", "KERNEL"]);
+    let mut table = Table::new(&["SERVICE", "ADDRESS", "SCHEDULER", "SERVERS UP", "QUORUM", "KERNEL"]);
     for service in services {
         let up = service.servers.iter().filter(|s| s.health == "up").count();
         let kernel = &service.kernel_error;
@@ -93,13 +93,14 @@ fn services(services: &[Service]) -> String {
             format!("{} {}", service.protocol, endpoint(&service.address, service.port)),
             service.scheduler.clone(),
             format!("{up} of {}", service.servers.len()),
+            if service.sorry { format!("{}, sorry server", service.quorum) } else { service.quorum.clone() },
             if kernel.is_empty() { "programmed".to_owned() } else { format!("error: {kernel}") },
         ]);
     }
     table.render()
 }
 
-fn servers(services: &[Service]) -> String {
+fn servers(services: &[Service], now: SystemTime) -> String {
     let mut table =
         Table::new(&["SERVICE", "SERVER", "ADDRESS", "FORWARD", "WEIGHT", "IN TABLE", "HEALTH", "DETAIL"]);
     for service in services {
@@ -110,7 +111,7 @@ fn servers(services: &[Service]) -> String {
                 endpoint(&server.address, server.port),
                 server.forward.clone(),
                 server.weight.to_string(),
-                in_table(server),
+                in_table(server, now),
                 server.health.clone(),
                 server.detail.clone(),
             ]);
@@ -120,9 +121,38 @@ fn servers(services: &[Service]) -> String {
 }
 
 /// The weight in the kernel, and who made it differ from the configured one.
-fn in_table(server: &Server) -> String {
-    let weight = server.effective_weight.map_or_else(|| "no".to_owned(), |weight| weight.to_string());
-    if server.drained { format!("{weight} (drained)") } else { weight }
+fn in_table(server: &Server, now: SystemTime) -> String {
+    let mut text = server.effective_weight.map_or_else(|| "no".to_owned(), |weight| weight.to_string());
+    if server.order.is_empty() {
+        return text;
+    }
+    let _ = write!(text, " ({}", server.order);
+    let left = |usec: u64| {
+        let at = UNIX_EPOCH + Duration::from_micros(usec);
+        (usec > 0).then(|| age(at.duration_since(now).unwrap_or_default()))
+    };
+    if let Some(left) = left(server.drain_deadline_usec).filter(|_| server.order == "drain") {
+        let _ = write!(text, ", out in {left}");
+    }
+    if let Some(left) = left(server.order_until_usec) {
+        let _ = write!(text, ", for {left}");
+    }
+    text.push(')');
+    text
+}
+
+/// `fairwayctl probe` for people.
+pub fn probes(seen: &[Seen]) -> String {
+    let mut table = Table::new(&["CHECK", "RESULT", "TIME", "DETAIL"]);
+    for probe in seen {
+        table.row(vec![
+            probe.check.clone(),
+            probe.outcome.clone(),
+            format!("{}.{:03} ms", probe.took_usec / 1000, probe.took_usec % 1000),
+            probe.detail.clone(),
+        ]);
+    }
+    table.render()
 }
 
 fn endpoint(address: &str, port: u16) -> String {

@@ -44,6 +44,9 @@ fn objects() -> ManagedObjects {
             ("Health", health.into()),
             ("Detail", if health == "up" { "200 OK" } else { "connection\nrefused" }.into()),
             ("Drained", drained.into()),
+            ("Order", if drained { "drain" } else { "" }.into()),
+            ("OrderUntil", if drained { 1_010_800_000_000u64 } else { 0 }.into()),
+            ("DrainDeadline", if drained { 1_003_783_000_000u64 } else { 0 }.into()),
         ])
     };
     let all = [
@@ -84,6 +87,8 @@ fn objects() -> ManagedObjects {
                 ("Port", 80u16.into()),
                 ("Protocol", "tcp".into()),
                 ("Scheduler", "wlc".into()),
+                ("Quorum", "down".into()),
+                ("Sorry", true.into()),
                 ("KernelError", "".into()),
                 ("RealServers", paths(&["/s/r2", "/s/r1", "/s/r3"])),
             ]),
@@ -120,15 +125,33 @@ edge   master  1h 2min  -       192.0.2.10  no master was heard
 GROUP  INSTANCE     STATE   INTERFACE  VRRP     VRID  PRIORITY  INTERVAL  ADDRESSES
 edge   edge-public  master  eth0       v3 ipv4  51    200       250ms     192.0.2.1, 192.0.2.2
 
-SERVICE  ADDRESS               SCHEDULER  SERVERS UP  KERNEL
-web      tcp [2001:db8::1]:80  wlc        2 of 3      programmed
+SERVICE  ADDRESS               SCHEDULER  SERVERS UP  QUORUM              KERNEL
+web      tcp [2001:db8::1]:80  wlc        2 of 3      down, sorry server  programmed
 
-SERVICE  SERVER  ADDRESS        FORWARD  WEIGHT  IN TABLE     HEALTH  DETAIL
-web      web1    192.0.2.71:80  direct   3       3            up      200 OK
-web      web2    192.0.2.72:80  direct   3       no           down    connection refused
-web      web3    192.0.2.73:80  direct   3       0 (drained)  up      200 OK
+SERVICE  SERVER  ADDRESS        FORWARD  WEIGHT  IN TABLE                                 HEALTH  DETAIL
+web      web1    192.0.2.71:80  direct   3       3                                        up      200 OK
+web      web2    192.0.2.72:80  direct   3       no                                       down    connection refused
+web      web3    192.0.2.73:80  direct   3       0 (drain, out in 1min 0s, for 1h 57min)  up      200 OK
 ";
     assert_eq!(render::status(&director, now), expected);
+}
+
+#[test]
+fn probes_are_an_aligned_table() {
+    let seen = |check: &str, outcome: &str, detail: &str, took| {
+        model::Seen::from((check.to_owned(), outcome.to_owned(), detail.to_owned(), took))
+    };
+    let all = [
+        seen("alive", "pass", "status 200", 1_234),
+        seen("deep", "fail", "status 503 instead of 200", 20_005),
+    ];
+    let expected = "\
+CHECK  RESULT  TIME       DETAIL
+alive  pass    1.234 ms   status 200
+deep   fail    20.005 ms  status 503 instead of 200
+";
+    assert_eq!(render::probes(&all), expected);
+    assert_eq!(all.iter().map(model::Seen::passed).collect::<Vec<_>>(), [true, false]);
 }
 
 #[test]
@@ -152,6 +175,10 @@ fn json_has_stable_keys() {
     assert_eq!(servers[0]["effective_weight"], 3);
     assert!(servers[1]["effective_weight"].is_null(), "not in the table");
     assert_eq!(servers[2]["drained"], true);
+    assert_eq!((&servers[2]["order"], &servers[0]["order"]), (&"drain".into(), &"".into()));
+    assert_eq!(servers[2]["order_until_usec"], 1_010_800_000_000u64);
+    let service = &json["services"][0];
+    assert_eq!((&service["quorum"], &service["sorry"]), (&"down".into(), &true.into()));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod bus;
 mod config;
+mod exec;
 mod lock;
 mod log;
 mod notify;
@@ -44,7 +45,7 @@ struct Arguments {
     log_level: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 enum Verb {
     /// Run the director (the default)
     Run,
@@ -52,6 +53,13 @@ enum Verb {
     Check,
     /// Remove what a dead director left: virtual IPs and IPVS services
     Release,
+    /// Give up all rights and become a script check (the director uses this itself)
+    #[command(hide = true)]
+    Exec {
+        /// The program and its arguments
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -64,11 +72,12 @@ fn main() -> ExitCode {
         }
     };
     let verb = arguments.verb.unwrap_or(Verb::Run);
-    let result = match verb {
+    let result = match &verb {
         Verb::Run => run::run(&arguments.config),
         Verb::Check => config::load(&arguments.config)
             .map(|_| println!("{}: valid", arguments.config.display()))
             .map_err(anyhow::Error::from),
+        Verb::Exec { command } => exec::become_script(command),
         Verb::Release => release::release(&arguments.config),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };

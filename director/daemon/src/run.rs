@@ -12,6 +12,7 @@ use zbus::connection::Builder;
 
 use crate::bus::{self, Core, ManagerStatus, Reload};
 use crate::lock::Lock;
+use crate::services::Store;
 use crate::status::{Handle, Refused, ServicesCommand, ServicesStatus, VrrpCommand, VrrpStatus};
 use crate::summary::{is_ready, summary};
 use crate::table::{TableHandle, TableStatus};
@@ -77,7 +78,13 @@ impl Director {
         let table_status = table.status();
         let (services, services_commands) = Handle::new();
         let (services_sender, services_status) = watch::channel(ServicesStatus::new());
-        tokio::spawn(services::run(config.clone(), table, services_commands, services_sender));
+        tokio::spawn(services::run(
+            config.clone(),
+            table,
+            Store::from_environment(),
+            services_commands,
+            services_sender,
+        ));
         let (sync, wanted) = watch::channel(config.connection_sync.clone());
         tokio::spawn(sync::run(wanted));
         let (reload, reloads) = Handle::new();

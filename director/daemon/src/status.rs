@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
+
+pub use crate::services::{Order, Override};
 
 /// What the VRRP thread publishes: one entry per failover group, by name.
 pub type VrrpStatus = BTreeMap<String, GroupStatus>;
@@ -64,6 +66,10 @@ pub struct ServiceStatus {
     pub scheduler: &'static str,
     /// The last error the kernel gave for this service, until it is programmed.
     pub kernel_error: Option<String>,
+    /// Whether enough servers are up: `up`, `down`, or `unknown` while that depends on first verdicts.
+    pub quorum: &'static str,
+    /// Whether the sorry server serves.
+    pub sorry: bool,
     /// Real servers by name.
     pub real_servers: BTreeMap<String, RealServerStatus>,
 }
@@ -92,8 +98,41 @@ pub struct RealServerStatus {
     pub health: &'static str,
     /// What the last probe saw, for people; empty before the first one.
     pub detail: String,
-    /// Drained by the operator.
-    pub drained: bool,
+    /// The operator's order about it.
+    pub order: Option<OrderStatus>,
+}
+
+impl RealServerStatus {
+    /// Whether it gets no new connections because the operator wants it so.
+    pub fn drained(&self) -> bool {
+        self.order.as_ref().is_some_and(|order| order.words == "drain")
+    }
+}
+
+/// An order of the operator's about a real server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderStatus {
+    /// `drain`, `disable` or `weight N`.
+    pub words: String,
+    /// A drain that has come to its end: the server is out of the table.
+    pub done: bool,
+    /// When it ends by itself.
+    pub until: Option<SystemTime>,
+    /// When a drain takes the server out of the table, connections or not.
+    pub deadline: Option<SystemTime>,
+}
+
+/// What a check that was run once has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Name of the check.
+    pub check: String,
+    /// `pass`, `fail`, or `inconclusive` where this director could not ask.
+    pub outcome: &'static str,
+    /// What it saw.
+    pub detail: String,
+    /// How long that took.
+    pub took: Duration,
 }
 
 /// Named counters, as `GetStatistics` returns them.
@@ -136,10 +175,16 @@ pub enum VrrpCommand {
 /// Requests to the services task.
 #[derive(Debug)]
 pub enum ServicesCommand {
-    /// Give a server weight 0 until resumed.
-    Drain { service: String, server: String, reply: Reply<()> },
-    /// Undo a drain.
+    /// Give an order about a server, in place of an earlier one.
+    Order { service: String, server: String, order: Override, reply: Reply<()> },
+    /// Take back the order about a server.
     Resume { service: String, server: String, reply: Reply<()> },
+    /// Run a check of a server once, or all of them.
+    Probe { service: String, server: String, check: String, reply: Reply<Vec<Seen>> },
+    /// The digests of what an HTTP check gets.
+    Digest { service: String, server: String, check: String, reply: Reply<Vec<String>> },
+    /// Set the kernel's counters of a service, or of all our services, to zero.
+    Zero { service: Option<String>, reply: Reply<()> },
     /// Kernel counters of a service, or of one of its real servers.
     Statistics { service: String, server: Option<String>, reply: Reply<Statistics> },
     /// Take over a new configuration. Health of what did not change is kept.

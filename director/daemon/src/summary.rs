@@ -36,7 +36,7 @@ pub fn summary(
     if !services.is_empty() {
         let servers: Vec<_> = services.values().flat_map(|s| s.real_servers.values()).collect();
         let up = servers.iter().filter(|server| server.health == "up").count();
-        let drained = servers.iter().filter(|server| server.drained).count();
+        let drained = servers.iter().filter(|server| server.drained()).count();
         let plural = if services.len() == 1 { "" } else { "s" };
         let mut text = format!("{} service{plural}, {up}/{} servers up", services.len(), servers.len());
         if drained > 0 {

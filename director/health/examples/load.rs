@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fairway_config::{Check, HttpCheck, Period, TcpCheck};
-use fairway_health::{Health, Monitor, Spec, Subject};
+use fairway_health::{Health, Launcher, Monitor, Spec, Subject};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeValLike;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,13 +42,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// One check a second of each of `count` addresses.
 async fn load(count: u32, http: bool, port: u16) -> Result<(), Box<dyn Error>> {
-    let spec = Arc::new(Spec::new(&Check {
+    let check = Check {
         every: Period::from_secs(1),
         timeout: Period::from_millis(900),
         tcp: (!http).then(TcpCheck::default),
         http: http.then(HttpCheck::default),
         ..Check::default()
-    })?);
+    };
+    let spec = Arc::new(Spec::new(&check, &Launcher::default())?);
     let first = u32::from(Ipv4Addr::new(127, 1, 0, 1));
     let subjects = (0..count)
         .map(|n| Subject::new(SocketAddr::new(Ipv4Addr::from(first + n).into(), port), spec.clone()))

@@ -40,12 +40,14 @@ impl fmt::Display for Health {
 ///   that was working, and a server that never passed has no verdict "up" either way.
 /// - Up: `fall` failures in a row take it down.
 /// - Down: `rise` passes in a row bring it up.
+/// - With `fast_fail`, a refusal counts as `fall` failures.
 ///
 /// Inconclusive probes count neither way and do not break a row.
 #[derive(Debug, Clone)]
 pub struct Judge {
     rise: u32,
     fall: u32,
+    fast_fail: bool,
     health: Health,
     /// Probes in a row that speak against `health`.
     against: u32,
@@ -54,7 +56,18 @@ pub struct Judge {
 impl Judge {
     /// A judge without a verdict. Thresholds of 0 count as 1.
     pub fn new(rise: u32, fall: u32) -> Self {
-        Self { rise: rise.max(1), fall: fall.max(1), health: Health::Unknown, against: 0 }
+        Self { rise: rise.max(1), fall: fall.max(1), fast_fail: false, health: Health::Unknown, against: 0 }
+    }
+
+    /// Whether a refusal is enough to take a server down.
+    #[must_use]
+    pub fn fast_fail(self, fast_fail: bool) -> Self {
+        Self { fast_fail, ..self }
+    }
+
+    /// Whether the last probes speak against the verdict, or there is none yet.
+    pub fn in_doubt(&self) -> bool {
+        self.health == Health::Unknown || self.against > 0
     }
 
     /// The verdict so far.
@@ -65,8 +78,13 @@ impl Judge {
     /// Takes one probe into account and gives the verdict after it.
     pub fn observe(&mut self, outcome: &Outcome) -> Health {
         let passed = match outcome {
-            Outcome::Pass(_) => true,
-            Outcome::Fail(_) => false,
+            Outcome::Pass(_) | Outcome::Warn(_) | Outcome::Advice(..) => true,
+            Outcome::Refused(_) if self.fast_fail => {
+                self.health = Health::Down;
+                self.against = 0;
+                return self.health;
+            }
+            Outcome::Fail(_) | Outcome::Refused(_) => false,
             Outcome::Inconclusive(_) => return self.health,
         };
         let (confirms, next, threshold) = match self.health {

@@ -19,6 +19,7 @@ mod spec;
 
 pub use judge::{Health, Judge};
 pub use monitor::{CheckId, Monitor, Report, Verdict};
-pub use probe::{BODY_LIMIT, HEAD_LIMIT, Outcome, probe};
+pub use probe::tls::TlsError;
+pub use probe::{Advice, BODY_LIMIT, HEAD_LIMIT, Outcome, digests, probe};
 pub use schedule::Schedule;
-pub use spec::{Error, Spec, Subject};
+pub use spec::{Error, Launcher, Spec, Subject};

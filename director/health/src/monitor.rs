@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use crate::schedule::{self, Schedule};
-use crate::{Health, Judge, Outcome, Subject, probe};
+use crate::{Advice, Health, Judge, Outcome, Subject, probe};
 
 /// Reports that may wait for the receiver; a check that has more to say waits with its next probe. Enough for
 /// the first second of a start with thousands of checks.
@@ -25,6 +25,8 @@ pub struct Verdict {
     pub health: Health,
     /// What the last probe saw, for people; empty before the first one.
     pub detail: String,
+    /// How much the server says it can take, if it does.
+    pub advice: Option<Advice>,
 }
 
 /// A check's verdict has changed, in health or in detail.
@@ -96,7 +98,10 @@ impl Monitor {
         for (index, (subject, id)) in fresh.into_iter().enumerate() {
             let every = subject.spec().every();
             let first = now + schedule::first_delay(index, count, every);
-            let schedule = Schedule::new(first, every, schedule::phase(id.0));
+            let check = subject.spec().check();
+            let schedule = Schedule::new(first, every, schedule::phase(id.0))
+                .retry_every(check.retry_every.map(fairway_config::Period::get))
+                .jitter(check.jitter.get());
             let task = tokio::spawn(run(subject.clone(), id, schedule, self.reports.clone()));
             self.running.insert(subject, Running { id, task });
         }
@@ -105,24 +110,39 @@ impl Monitor {
 }
 
 async fn run(subject: Subject, check: CheckId, mut schedule: Schedule, reports: mpsc::Sender<Report>) {
-    let mut judge = Judge::new(subject.spec().rise(), subject.spec().fall());
+    let spec = subject.spec();
+    let mut judge = Judge::new(spec.rise(), spec.fall()).fast_fail(spec.check().fast_fail);
     let mut last = Verdict::default();
-    let mut hindered = false;
+    let mut told = String::new();
     loop {
         tokio::time::sleep_until(schedule.next().into()).await;
         let outcome = probe(&subject).await;
-        let inconclusive = matches!(outcome, Outcome::Inconclusive(_));
-        if inconclusive && !hindered {
-            warn!(target = %subject.target(), detail = outcome.detail(), "health check could not be made");
+        // Once for each change of the text.
+        match &outcome {
+            Outcome::Inconclusive(detail) if told != *detail => {
+                told = detail.to_string();
+                warn!(target = %subject.target(), detail = told, "health check could not be made");
+            }
+            Outcome::Warn(detail) if told != *detail => {
+                told = detail.to_string();
+                warn!(target = %subject.target(), detail = told, "health check passed, with a warning");
+            }
+            Outcome::Inconclusive(_) | Outcome::Warn(_) => {}
+            _ => told.clear(),
         }
-        hindered = inconclusive;
         let health = judge.observe(&outcome);
-        if health != last.health || outcome.detail() != last.detail {
-            last = Verdict { health, detail: outcome.detail().to_owned() };
+        let advice = match &outcome {
+            Outcome::Advice(advice, _) => Some(*advice),
+            Outcome::Pass(_) => None,
+            // Nothing new about that.
+            _ => last.advice,
+        };
+        if health != last.health || advice != last.advice || outcome.detail() != last.detail {
+            last = Verdict { health, detail: outcome.detail().to_owned(), advice };
             if reports.send(Report { check, verdict: last.clone() }).await.is_err() {
                 return;
             }
         }
-        schedule.advance(Instant::now(), health != Health::Unknown);
+        schedule.advance(Instant::now(), health != Health::Unknown, judge.in_doubt());
     }
 }

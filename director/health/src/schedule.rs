@@ -7,21 +7,48 @@ use std::time::{Duration, Instant};
 /// Until the first verdict, probes follow each other quickly (a fifth of `every`, kept between 200 ms and
 /// 1 s), so that a fresh start is not slow. From then on they lie on a grid of exactly `every`, measured from
 /// start to start, whose phase differs from check to check: thousands of checks that began together do not
-/// stay together. A probe that runs past a grid point skips it.
+/// stay together. A probe that runs past a grid point skips it. While the last result and the verdict differ,
+/// probes follow each other at `retry_every`, if there is one. `jitter` delays each probe by up to that much.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     every: Duration,
+    retry_every: Option<Duration>,
+    jitter: Duration,
     /// A grid point, in the past or in the future.
     grid: Instant,
+    /// When the next probe is due before jitter, and after it.
+    slot: Instant,
     next: Instant,
     decided: bool,
+    random: u64,
 }
 
 impl Schedule {
     /// The first probe is due at `first`; `phase` (from 0 up to 1) places the grid.
     pub fn new(first: Instant, every: Duration, phase: f64) -> Self {
         let every = every.max(Duration::from_millis(1));
-        Self { every, grid: first + every.mul_f64(phase.clamp(0.0, 1.0)), next: first, decided: false }
+        Self {
+            every,
+            retry_every: None,
+            jitter: Duration::ZERO,
+            grid: first + every.mul_f64(phase.clamp(0.0, 1.0)),
+            slot: first,
+            next: first,
+            decided: false,
+            random: phase.to_bits(),
+        }
+    }
+
+    /// Probes at this pace while a verdict is in doubt.
+    #[must_use]
+    pub fn retry_every(self, retry_every: Option<Duration>) -> Self {
+        Self { retry_every, ..self }
+    }
+
+    /// Delays probes by up to this much.
+    #[must_use]
+    pub fn jitter(self, jitter: Duration) -> Self {
+        Self { jitter, ..self }
     }
 
     /// When the next probe is due.
@@ -29,21 +56,29 @@ impl Schedule {
         self.next
     }
 
-    /// The probe that was due has ended at `now`; `decided` says whether there is a verdict.
-    pub fn advance(&mut self, now: Instant, decided: bool) {
-        if self.decided {
-            self.next = self.grid_point(now.max(self.next + self.every));
-        } else if decided {
-            self.decided = true;
+    /// The probe that was due has ended at `now`; `decided` says whether there is a verdict, `in_doubt` whether
+    /// this probe spoke against it.
+    pub fn advance(&mut self, now: Instant, decided: bool, in_doubt: bool) {
+        self.slot = match self.retry_every {
+            Some(retry) if in_doubt && decided => now.max(self.slot + retry),
+            _ if self.decided => self.grid_point(now.max(self.slot + self.every)),
             // Not right after the probe that gave the verdict, nor much later than `every`.
-            self.next = self.grid_point(now.max(self.next + self.every / 2));
-        } else {
-            self.next = now.max(self.next + self.retry());
-        }
+            _ if decided => self.grid_point(now.max(self.slot + self.every / 2)),
+            _ => now.max(self.slot + self.retry()),
+        };
+        self.decided |= decided;
+        self.next = self.slot + self.jitter.mul_f64(self.draw());
     }
 
     fn retry(&self) -> Duration {
         (self.every / 5).clamp(Duration::from_millis(200), Duration::from_secs(1)).min(self.every)
+    }
+
+    /// A number from 0 up to 1: Knuth's linear congruential generator, good enough to spread probes.
+    fn draw(&mut self) -> f64 {
+        self.random =
+            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        f64::from((self.random >> 32) as u32) / 2f64.powi(32)
     }
 
     /// The first grid point at or after `from`.

@@ -9,11 +9,11 @@ const MS: Duration = Duration::from_millis(1);
 fn one_probe_a_second_is_one_a_second() {
     let start = Instant::now();
     let mut schedule = Schedule::new(start, SECOND, 0.3);
-    schedule.advance(start + MS * 40, true);
+    schedule.advance(start + MS * 40, true, false);
     let first = schedule.next();
     for n in 1..=100u32 {
         let due = schedule.next();
-        schedule.advance(due + MS * 137, true);
+        schedule.advance(due + MS * 137, true, false);
         assert_eq!(schedule.next(), first + SECOND * n);
     }
 }
@@ -25,7 +25,7 @@ fn undecided_checks_hurry() {
         [(SECOND * 2, MS * 400), (SECOND * 60, SECOND), (MS * 500, MS * 200), (MS * 50, MS * 50)]
     {
         let mut schedule = Schedule::new(start, every, 0.9);
-        schedule.advance(start + MS, false);
+        schedule.advance(start + MS, false, false);
         assert_eq!(schedule.next(), start + retry, "every {every:?}");
     }
 }
@@ -34,9 +34,9 @@ fn undecided_checks_hurry() {
 fn a_probe_longer_than_the_interval_skips_and_stays_on_the_grid() {
     let start = Instant::now();
     let mut schedule = Schedule::new(start, SECOND, 0.0);
-    schedule.advance(start, true);
+    schedule.advance(start, true, false);
     let due = schedule.next();
-    schedule.advance(due + MS * 3500, true);
+    schedule.advance(due + MS * 3500, true, false);
     assert_eq!(schedule.next(), due + SECOND * 4);
 }
 
@@ -62,6 +62,36 @@ fn phases_spread_any_number_of_checks() {
     }
 }
 
+#[test]
+fn doubt_is_settled_at_its_own_pace() {
+    let start = Instant::now();
+    let mut schedule = Schedule::new(start, SECOND * 10, 0.0).retry_every(Some(SECOND));
+    schedule.advance(start, true, false);
+    let due = schedule.next();
+    schedule.advance(due + MS * 10, true, true);
+    assert_eq!(schedule.next(), due + SECOND, "a failure is followed up");
+    schedule.advance(due + SECOND, true, true);
+    assert_eq!(schedule.next(), due + SECOND * 2);
+    schedule.advance(due + SECOND * 2, true, false);
+    assert_eq!(schedule.next(), due + SECOND * 20, "and then back to the grid");
+}
+
+#[test]
+fn jitter_delays_but_does_not_add_up() {
+    let start = Instant::now();
+    let mut schedule = Schedule::new(start, SECOND, 0.5).jitter(MS * 500);
+    let mut delays = Vec::new();
+    for n in 1..200u32 {
+        schedule.advance(schedule.next(), true, false);
+        let since = schedule.next() - start;
+        let grid = MS * 500 + SECOND * (since.as_millis() as u32 / 1000);
+        let delay = since.checked_sub(grid).expect("never before its time");
+        assert!(delay < MS * 500 && since < SECOND * (n + 1), "probe {n} after {since:?}");
+        delays.push(delay);
+    }
+    assert!(delays.iter().any(|delay| *delay < MS * 50) && delays.iter().any(|delay| *delay > MS * 450));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -80,7 +110,7 @@ proptest! {
             let ended = due + Duration::from_millis(took);
             let was = decided;
             decided |= verdict;
-            schedule.advance(ended, decided);
+            schedule.advance(ended, decided, false);
             let next = schedule.next();
             prop_assert!(next >= ended);
             // Joining the grid costs up to half an interval more, once.

@@ -1,27 +1,33 @@
-//! What is probed, compiled once: addresses, paths and patterns are checked before the first probe runs.
+//! What is probed, compiled once: addresses, paths, patterns and certificates are checked before the first probe
+//! runs.
+
+mod compile;
 
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairway_config::{Check, HttpCheck, StatusRange};
-use hyper::Uri;
-use hyper::header::HeaderValue;
-use regex::bytes::Regex;
+use fairway_config::{Check, ProbeTransport};
+
+use crate::probe::{agent, dns, file, grpc, http, script, smtp, tcp, tls, udp};
+
+pub use compile::Launcher;
 
 /// Why a check cannot be run. The texts complete a sentence that starts with the check's name.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Neither or both of `tcp` and `http` are given.
-    #[error("give exactly one probe: tcp = {{}} or http = {{ .. }}")]
+    /// No probe, or more than one.
+    #[error("give exactly one probe: {}", Check::KINDS.join(", "))]
     Kind,
-    /// A kind of probe that this version does not have.
-    #[error("{0} checks are not carried out by this version; use tcp or http")]
-    NotYet(&'static str),
-    /// The body pattern is no regular expression.
-    #[error("http.body is not a regular expression: {0}")]
-    Body(#[source] regex::Error),
+    /// A pattern is no regular expression.
+    #[error("{key} is not a regular expression: {source}")]
+    Pattern {
+        /// Where it is.
+        key: &'static str,
+        /// What is wrong with it.
+        source: Box<regex::Error>,
+    },
     /// The path has characters that a request line cannot carry.
     #[error("http.path \"{path}\" cannot be asked for: {source}; percent-encode the odd characters")]
     Path {
@@ -30,13 +36,31 @@ pub enum Error {
         /// What is wrong with it.
         source: hyper::http::uri::InvalidUri,
     },
-    /// The Host header has characters that a header cannot carry.
-    #[error("http.host \"{host}\" cannot be sent: {source}")]
-    Host {
-        /// The host as written.
-        host: String,
+    /// A header, or its name, has characters that cannot be sent.
+    #[error("{key} \"{value}\" cannot be sent: {why}")]
+    Header {
+        /// Where it is.
+        key: &'static str,
+        /// The header as written.
+        value: String,
         /// What is wrong with it.
-        source: hyper::http::header::InvalidHeaderValue,
+        why: String,
+    },
+    /// TLS cannot be set up.
+    #[error("{key}: {source}")]
+    Tls {
+        /// Where it is.
+        key: &'static str,
+        /// What is wrong with it.
+        source: tls::TlsError,
+    },
+    /// The name is no domain name.
+    #[error("dns.name \"{name}\" is no domain name: {why}")]
+    DnsName {
+        /// The name as written.
+        name: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// The server has port 0 (every port) and the check does not say which one to probe.
     #[error("the server has no port of its own to probe; give the check a port")]
@@ -51,35 +75,43 @@ pub struct Spec {
     /// As written, without the port.
     check: Check,
     port: Option<u16>,
+    /// Whether the probe goes to a port at all.
+    to_port: bool,
     pub(crate) kind: Kind,
 }
 
 #[derive(Debug)]
 pub(crate) enum Kind {
-    Tcp,
-    Http(HttpSpec),
-}
-
-#[derive(Debug)]
-pub(crate) struct HttpSpec {
-    pub(crate) uri: Uri,
-    pub(crate) status: Vec<StatusRange>,
-    pub(crate) host: Option<HeaderValue>,
-    pub(crate) body: Option<Regex>,
+    Tcp(tcp::Tcp),
+    Http(Box<http::Http>),
+    Grpc(grpc::Grpc),
+    Smtp(smtp::Smtp),
+    Dns(dns::Dns),
+    Udp(udp::Udp),
+    Ping,
+    Script(script::Script),
+    File(file::File),
+    Agent(agent::Agent),
 }
 
 impl Spec {
-    /// Compiles a check.
+    /// Compiles a check. Reads the certificate files it names.
     ///
     /// # Errors
     /// See [`Error`]; all but [`Error::Port`] can occur.
-    pub fn new(check: &Check) -> Result<Self, Error> {
-        let kind = match check.probe().ok_or(Error::Kind)? {
-            fairway_config::Probe::Tcp(_) => Kind::Tcp,
-            fairway_config::Probe::Http(http) => Kind::Http(HttpSpec::new(http)?),
-            other => return Err(Error::NotYet(other.name())),
-        };
-        Ok(Self { check: Check { port: None, ..check.clone() }, port: check.port, kind })
+    pub fn new(check: &Check, launcher: &Launcher) -> Result<Self, Error> {
+        let probe = check.probe().ok_or(Error::Kind)?;
+        Ok(Self {
+            check: Check { port: None, ..check.clone() },
+            port: check.port,
+            to_port: probe.transport() != ProbeTransport::None,
+            kind: compile::kind(probe, launcher)?,
+        })
+    }
+
+    /// The check as it is written, without its port.
+    pub fn check(&self) -> &Check {
+        &self.check
     }
 
     /// Time between the starts of two probes.
@@ -117,21 +149,6 @@ impl Hash for Spec {
     }
 }
 
-impl HttpSpec {
-    fn new(http: &HttpCheck) -> Result<Self, Error> {
-        let uri = http.path.parse().map_err(|source| Error::Path { path: http.path.clone(), source })?;
-        let host = http
-            .host
-            .as_ref()
-            .map(|host| {
-                HeaderValue::from_str(host).map_err(|source| Error::Host { host: host.clone(), source })
-            })
-            .transpose()?;
-        let body = http.body.as_deref().map(Regex::new).transpose().map_err(Error::Body)?;
-        Ok(Self { uri, status: http.status.clone(), host, body })
-    }
-}
-
 /// One thing that is probed: an address and what is asked of it. Checks of equal subjects are one check.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subject {
@@ -143,12 +160,12 @@ impl Subject {
     /// What `spec` probes on a server: the check's own port if it has one, else the server's.
     ///
     /// # Errors
-    /// [`Error::Port`] if neither has a port.
+    /// [`Error::Port`] if a port is needed and neither has one.
     pub fn new(mut server: SocketAddr, spec: Arc<Spec>) -> Result<Self, Error> {
         if let Some(port) = spec.port {
             server.set_port(port);
         }
-        if server.port() == 0 {
+        if server.port() == 0 && spec.to_port {
             return Err(Error::Port);
         }
         Ok(Self { target: server, spec })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fairway_config::{Check, Period, TcpCheck};
-use fairway_health::{Outcome, Spec, Subject, probe};
+use fairway_health::{Launcher, Outcome, Spec, Subject, probe};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -18,7 +18,7 @@ async fn lack_of_descriptors_is_not_held_against_the_server() {
         tcp: Some(TcpCheck::default()),
         ..Check::default()
     };
-    let spec = Arc::new(Spec::new(&check).unwrap());
+    let spec = Arc::new(Spec::new(&check, &Launcher::default()).unwrap());
     let subject = Subject::new(listener.local_addr().unwrap(), spec).unwrap();
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, 64.min(most), most).unwrap();

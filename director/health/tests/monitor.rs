@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fairway_config::{Check, Period, TcpCheck};
-use fairway_health::{Error, Health, Monitor, Report, Spec, Subject};
+use fairway_health::{Error, Health, Launcher, Monitor, Report, Spec, Subject};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
 
@@ -19,15 +19,13 @@ fn check(every_ms: u64) -> Check {
     Check {
         every: Period::from_millis(every_ms),
         timeout: Period::from_secs(5),
-        rise: 2,
-        fall: 2,
         tcp: Some(TcpCheck::default()),
         ..Check::default()
     }
 }
 
 fn subject(target: SocketAddr, check: &Check) -> Subject {
-    Subject::new(target, Arc::new(Spec::new(check).unwrap())).unwrap()
+    Subject::new(target, Arc::new(Spec::new(check, &Launcher::default()).unwrap())).unwrap()
 }
 
 /// A listener that counts its connections.
@@ -158,12 +156,18 @@ fn checks_that_cannot_run_say_why() {
     let spec = |edit: fn(&mut Check)| {
         let mut wrong = Check { tcp: None, http: Some(fairway_config::HttpCheck::default()), ..check(1000) };
         edit(&mut wrong);
-        Spec::new(&wrong)
+        Spec::new(&wrong, &Launcher::default())
     };
     assert!(matches!(spec(|c| c.http = None), Err(Error::Kind)));
-    assert!(matches!(spec(|c| c.http.as_mut().unwrap().body = Some("(".into())), Err(Error::Body(_))));
+    assert!(matches!(
+        spec(|c| c.http.as_mut().unwrap().body = Some("(".into())),
+        Err(Error::Pattern { key: "http.body", .. })
+    ));
     assert!(matches!(spec(|c| c.http.as_mut().unwrap().path = "/a<b".into()), Err(Error::Path { .. })));
-    assert!(matches!(spec(|c| c.http.as_mut().unwrap().host = Some("a\nb".into())), Err(Error::Host { .. })));
+    assert!(matches!(
+        spec(|c| c.http.as_mut().unwrap().host = Some("a\nb".into())),
+        Err(Error::Header { key: "http.host", .. })
+    ));
     let anywhere = Arc::new(spec(|_| ()).unwrap());
     assert!(matches!(Subject::new("127.0.0.1:0".parse().unwrap(), anywhere), Err(Error::Port)));
 }

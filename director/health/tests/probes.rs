@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fairway_config::{Check, HttpCheck, Period, StatusRange, TcpCheck};
-use fairway_health::{Outcome, Spec, Subject, probe};
+use fairway_health::{Launcher, Outcome, Spec, Subject, probe};
 use server::{Act, serve};
 
 /// Of checks that are expected to run into it.
@@ -17,17 +17,20 @@ const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(10);
 
 fn check(timeout: Duration) -> Check {
-    Check { every: Period::from_secs(1), timeout: Period(timeout), rise: 1, fall: 1, ..Check::default() }
+    Check { timeout: Period(timeout), ..Check::default() }
+}
+
+fn subject(target: SocketAddr, check: &Check) -> Subject {
+    let spec = Spec::new(check, &Launcher::default()).unwrap();
+    Subject::new(target, Arc::new(spec)).unwrap()
 }
 
 fn tcp(target: SocketAddr, timeout: Duration) -> Subject {
-    let spec = Spec::new(&Check { tcp: Some(TcpCheck::default()), ..check(timeout) }).unwrap();
-    Subject::new(target, Arc::new(spec)).unwrap()
+    subject(target, &Check { tcp: Some(TcpCheck::default()), ..check(timeout) })
 }
 
 fn http(target: SocketAddr, timeout: Duration, http: HttpCheck) -> Subject {
-    let spec = Spec::new(&Check { http: Some(http), ..check(timeout) }).unwrap();
-    Subject::new(target, Arc::new(spec)).unwrap()
+    subject(target, &Check { http: Some(http), ..check(timeout) })
 }
 
 async fn get(act: Act) -> Outcome {
@@ -59,6 +62,10 @@ fn pass(text: &'static str) -> Outcome {
     Outcome::Pass(text.into())
 }
 
+fn refused(text: &'static str) -> Outcome {
+    Outcome::Refused(text.into())
+}
+
 fn fail(text: &'static str) -> Outcome {
     Outcome::Fail(text.into())
 }
@@ -80,10 +87,10 @@ async fn tcp_connects_over_ipv6() {
 #[tokio::test]
 async fn refused_connections_fail() {
     let (target, _reserved) = server::closed_port();
-    assert_eq!(bounded(&tcp(target, LONG)).await, fail("connection refused while connecting"));
+    assert_eq!(bounded(&tcp(target, LONG)).await, refused("connection refused while connecting"));
     assert_eq!(
         bounded(&http(target, LONG, HttpCheck::default())).await,
-        fail("connection refused while connecting")
+        refused("connection refused while connecting")
     );
 }
 

@@ -183,6 +183,20 @@ impl Client {
         Ok(Some(Statistics { service, destinations: destinations.collect() }))
     }
 
+    /// Sets the counters of a service and its destinations to zero. Returns whether the kernel has the service.
+    ///
+    /// # Errors
+    /// [`Error`] when the kernel cannot be asked.
+    pub fn zero(&mut self, key: &ServiceKey) -> Result<bool, Error> {
+        let sequence = self.begin();
+        self.requests.get_of(self.family, Command::Zero, NlmF::REQUEST | NlmF::ACK, sequence, key)?;
+        match self.exchange("zero the counters of an IPVS service", false, |_| Ok(())) {
+            Ok(_) => Ok(true),
+            Err(Error::Refused { errno: Errno::ESRCH, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Carries out `operations` in order and returns those the kernel refused, in order.
     ///
     /// A refusal does not stop the rest: what depends on a refused operation is refused too.

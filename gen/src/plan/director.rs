@@ -1,6 +1,6 @@
 //! The director's own configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use fairway_config::{Config, ConnectionSync, Ipvs, SCHEMA_VERSION};
 
@@ -11,7 +11,8 @@ use crate::topology::{Host, Topology};
 pub(super) fn config(topology: &Topology, (name, host): (&str, &Host), roles: &Roles<'_>) -> Config {
     let mut checks = BTreeMap::new();
     for (service, _) in &roles.directs {
-        for check in &service.checks {
+        let own = service.servers.iter().flat_map(|server| server.checks.iter().flatten());
+        for check in service.checks.iter().chain(own) {
             checks.entry(check.clone()).or_insert_with(|| topology.checks[check].clone());
         }
     }
@@ -32,6 +33,13 @@ pub(super) fn config(topology: &Topology, (name, host): (&str, &Host), roles: &R
                 Some(group.for_director(group_name, (name, host), group.priority(name)?))
             })
             .collect(),
-        services: roles.directs.iter().map(|(service, listen)| service.for_director(listen)).collect(),
+        services: services(roles),
     }
+}
+
+/// The services it directs. The listens that a mark makes one have one name.
+fn services(roles: &Roles<'_>) -> Vec<fairway_config::Service> {
+    let mut named = HashSet::new();
+    let first = roles.directs.iter().filter(|(_, listen)| named.insert(listen.name.as_str()));
+    first.map(|(service, listen)| service.for_director(listen)).collect()
 }

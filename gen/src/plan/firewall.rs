@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use fairway_config::{Auth, Family, Protocol};
 use ipnet::IpNet;
 
 use super::Roles;
 use super::full_nat::{SourceNat, SynProxy, source_nat, syn_proxy};
-use crate::topology::{FirewallPolicy, Forward, Host, Topology, Transport};
+use crate::topology::{FirewallPolicy, Forward, Host, Ports, Topology, Transport};
 
 /// Rules of a host. Hosts that are not directors have none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,12 +24,14 @@ pub struct Firewall {
     pub vrrp: Vec<VrrpPeers>,
     /// Who may tell of connections.
     pub sync: Option<SyncPeers>,
-    /// Virtual services: address, protocol, port (0 is every port).
-    pub services: BTreeSet<(IpAddr, Protocol, u16)>,
+    /// Virtual services.
+    pub services: BTreeSet<Socket>,
+    /// Marks, and what gets them.
+    pub marks: BTreeMap<NonZeroU32, BTreeSet<Socket>>,
     /// Services whose clients must prove their address first.
     pub syn_proxy: Vec<SynProxy>,
     /// Sockets of servers whose replies are forwarded.
-    pub replies: BTreeSet<(IpAddr, Protocol, u16)>,
+    pub replies: BTreeSet<Socket>,
     /// Networks of NAT servers, whose own traffic goes out through the director.
     pub outbound: Vec<Outbound>,
     /// What full NAT makes of source addresses.
@@ -45,6 +48,9 @@ pub struct SyncPeers {
     /// Some director's address is not known.
     pub any: bool,
 }
+
+/// An address, a transport and ports.
+pub type Socket = (IpAddr, Protocol, Ports);
 
 /// VRRP on one interface and family.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -94,15 +100,26 @@ pub(super) fn firewall(topology: &Topology, (name, host): (&str, &Host), roles: 
         allow: topology.allow.iter().map(|a| (a.protocol, a.port)).collect(),
         vrrp: vrrp(topology, (name, host), roles),
         sync: sync(topology, (name, host)),
-        services: roles.directs.iter().map(|(s, l)| (l.address, s.protocol, l.port)).collect(),
+        services: roles.directs.iter().map(|(s, l)| (l.address, s.protocol, l.ports)).collect(),
+        marks: marks(roles),
         syn_proxy: syn_proxy(topology, roles),
         replies: roles
             .servers(Forward::replies_pass_director)
-            .map(|(service, listen, server, at)| (at.address, service.protocol, server.port_for(listen)))
+            .map(|(service, listen, server, at)| (at.address, service.protocol, server.ports_for(listen)))
             .collect(),
         outbound: outbound(topology, host, roles),
         source_nat: source_nat(topology, (name, host), roles),
     }
+}
+
+fn marks(roles: &Roles<'_>) -> BTreeMap<NonZeroU32, BTreeSet<Socket>> {
+    let mut marks: BTreeMap<NonZeroU32, BTreeSet<Socket>> = BTreeMap::new();
+    for (service, listen) in &roles.directs {
+        if let Some(mark) = service.fwmark {
+            marks.entry(mark).or_default().insert((listen.address, service.protocol, listen.ports));
+        }
+    }
+    marks
 }
 
 /// Whether the rules make netfilter track connections.

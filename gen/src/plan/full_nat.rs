@@ -44,7 +44,7 @@ pub(super) fn source_nat(
         let pool: Vec<IpAddr> = listen.sources_in(&interface.network, family).collect();
         let addresses = if pool.is_empty() { interface.address(family).into_iter().collect() } else { pool };
         let key = (interface.name.to_string(), addresses);
-        found.entry(key).or_default().insert((service.protocol, listen.address, listen.port));
+        found.entry(key).or_default().insert((service.protocol, listen.address, listen.ports.first));
     }
     found
         .into_iter()
@@ -59,7 +59,10 @@ pub(super) fn syn_proxy(topology: &Topology, roles: &Roles<'_>) -> Vec<SynProxy>
         let family = Family::of(listen.address);
         let servers = service.servers.iter().filter_map(|server| server.address(family)?.network.as_deref());
         let mtu = topology.smallest_mtu(listen.network.as_deref().into_iter().chain(servers));
-        found.entry((family, mtu - tcp_headers(family))).or_default().insert((listen.address, listen.port));
+        found
+            .entry((family, mtu - tcp_headers(family)))
+            .or_default()
+            .insert((listen.address, listen.ports.first));
     }
     found.into_iter().map(|((_, mss), services)| SynProxy { mss, services }).collect()
 }

@@ -13,7 +13,7 @@ use fairway_config::{Config, Family};
 
 use crate::topology::{Forward, Group, Host, Listen, Server, ServerAddress, Service, Topology};
 
-pub use firewall::{Firewall, Outbound, SyncPeers, Translation, VrrpPeers};
+pub use firewall::{Firewall, Outbound, Socket, SyncPeers, Translation, VrrpPeers};
 pub use full_nat::{SourceNat, SynProxy};
 pub use kernel::Setting;
 pub use links::Link;

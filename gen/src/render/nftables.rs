@@ -8,12 +8,14 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Serialize;
 
-use crate::plan::{Firewall, Segments, SourceNat, SynProxy, Translation};
+use crate::plan::{Firewall, Segments, Socket, SourceNat, SynProxy, Translation};
 
 #[derive(Serialize)]
 struct Set {
     name: String,
     r#type: String,
+    /// Whether an element may be a range.
+    interval: bool,
     elements: Vec<String>,
 }
 
@@ -41,20 +43,22 @@ fn family(address: IpAddr) -> &'static str {
 fn sockets(
     name: &str,
     (address_key, port_key): (&str, &str),
-    sockets: &BTreeSet<(IpAddr, Protocol, u16)>,
+    sockets: &BTreeSet<Socket>,
 ) -> (Vec<Set>, Vec<String>) {
-    let mut sets: BTreeMap<(bool, bool), Vec<String>> = BTreeMap::new();
-    for (address, protocol, port) in sockets {
-        let element = match port {
-            0 => format!("{address} . {protocol}"),
-            port => format!("{address} . {protocol} . {port}"),
-        };
-        sets.entry((*port == 0, address.is_ipv6())).or_default().push(element);
+    let mut sets: BTreeMap<(bool, bool), (Vec<String>, bool)> = BTreeMap::new();
+    for (address, protocol, ports) in sockets {
+        let (elements, interval) = sets.entry((ports.is_every(), address.is_ipv6())).or_default();
+        if ports.is_every() {
+            elements.push(format!("{address} . {protocol}"));
+        } else {
+            elements.push(format!("{address} . {protocol} . {ports}"));
+            *interval |= ports.count() > 1;
+        }
     }
     let mut matches = Vec::new();
     let sets = sets
         .into_iter()
-        .map(|((every_port, ipv6), elements)| {
+        .map(|((every_port, ipv6), (elements, interval))| {
             let (word, digit) = if ipv6 { ("ip6", 6) } else { ("ip", 4) };
             let kind = if ipv6 { "ipv6_addr" } else { "ipv4_addr" };
             let (name, kind, key) = if every_port {
@@ -71,7 +75,7 @@ fn sockets(
                 )
             };
             matches.push(format!("{key} @{name}"));
-            Set { name, r#type: kind, elements }
+            Set { name, r#type: kind, interval, elements }
         })
         .collect();
     (sets, matches)
@@ -89,7 +93,7 @@ fn clamps(segments: &[Segments]) -> (Vec<Set>, Vec<String>) {
             segments.mss
         );
         let elements = segments.vips.iter().map(ToString::to_string).collect();
-        Some((Set { name, r#type: format!("ipv{digit}_addr"), elements }, rule))
+        Some((Set { name, r#type: format!("ipv{digit}_addr"), interval: false, elements }, rule))
     });
     rules.unzip()
 }
@@ -108,7 +112,8 @@ fn syn_proxy(services: &[SynProxy]) -> (Vec<Set>, Vec<SynProxyRule>) {
         let name = format!("syn_proxy{digit}_{}", proxy.mss);
         let elements = proxy.services.iter().map(|(address, port)| format!("{address} . {port}")).collect();
         let sockets = format!("{} daddr . tcp dport @{name}", family(*first));
-        let set = Set { name, r#type: format!("ipv{digit}_addr . inet_service"), elements };
+        let r#type = format!("ipv{digit}_addr . inet_service");
+        let set = Set { name, r#type, interval: false, elements };
         Some((set, SynProxyRule { sockets, mss: proxy.mss }))
     });
     rules.unzip()
@@ -145,7 +150,8 @@ fn source_nat(translations: &[SourceNat]) -> (Vec<Set>, Vec<String>) {
                 translation.interface,
                 source(word, protocol, &translation.addresses)
             ));
-            sets.push(Set { name, r#type: format!("ipv{digit}_addr{port_type}"), elements });
+            let r#type = format!("ipv{digit}_addr{port_type}");
+            sets.push(Set { name, r#type, interval: false, elements });
         }
     }
     (sets, rules)
@@ -169,6 +175,12 @@ pub(super) fn context(header: &str, firewall: &Firewall, segments: &[Segments]) 
     let (mut sets, services) = sockets("services", ("daddr", "dport"), &firewall.services);
     let (reply_sets, replies) = sockets("replies", ("saddr", "sport"), &firewall.replies);
     sets.extend(reply_sets);
+    let mut marks = Vec::new();
+    for (mark, marked) in &firewall.marks {
+        let (mark_sets, matches) = sockets(&format!("mark{mark}_"), ("daddr", "dport"), marked);
+        sets.extend(mark_sets);
+        marks.extend(matches.iter().map(|found| format!("{found} meta mark set {mark}")));
+    }
     let (proxy_sets, proxies) = syn_proxy(&firewall.syn_proxy);
     sets.extend(proxy_sets);
     let (source_sets, sources) = source_nat(&firewall.source_nat);
@@ -208,6 +220,7 @@ pub(super) fn context(header: &str, firewall: &Firewall, segments: &[Segments]) 
         sync => Serde(&firewall.sync),
         syn_proxy => Serde(&proxies),
         services,
+        marks,
         replies,
         forward => firewall.drop || !firewall.replies.is_empty() || !outbound.is_empty(),
         translates => !sources.is_empty() || outbound.iter().flat_map(|o| &o.outside).any(|way| way.action.is_some()),

@@ -1,7 +1,10 @@
 //! The tables of a topology file, one by one.
 
+mod check;
+
 use fairway_config::Scheduler;
 
+use self::check::CHECK;
 use super::{Key, Kind, Shape, Text};
 
 const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Key {
@@ -41,8 +44,8 @@ static PERIOD: Text = Text {
 
 static LISTEN: Text = Text {
     name: "virtual IP and port",
-    pattern: "^([^:\\[\\]]+|\\[[0-9A-Fa-f:.]+\\]):\\+?[0-9]+$",
-    examples: &["shop:80", "192.168.1.1:80", "[fd00::1]:80", "shop:0"],
+    pattern: "^([^:\\[\\]]+|\\[[0-9A-Fa-f:.]+\\]):\\+?[0-9]+([,-]\\+?[0-9]+)*$",
+    examples: &["shop:80", "192.168.1.1:80,443", "[fd00::1]:8000-8099", "shop:0"],
 };
 
 static ALLOW: Text =
@@ -342,51 +345,6 @@ static ANNOUNCE: Shape = Shape {
     ],
 };
 
-static CHECK: Shape = Shape {
-    name: "check",
-    doc: "A health check: exactly one of tcp and http.",
-    keys: &[
-        optional("tcp", Kind::Table(&TCP), "A connection opens: {}."),
-        optional("http", Kind::Table(&HTTP), "An HTTP/1.1 GET is answered as expected."),
-        defaulted(
-            "every",
-            "\"2s\"",
-            Kind::Text(&PERIOD),
-            "From the start of one probe to the start of the next, 10ms at least.",
-        ),
-        defaulted("timeout", "\"1s\"", Kind::Text(&PERIOD), "A probe that takes longer has failed."),
-        defaulted("rise", "2", Kind::Integer(1, 1000), "Passes in a row that bring a server back."),
-        defaulted("fall", "2", Kind::Integer(1, 1000), "Failures in a row that take a server out."),
-        optional("port", Kind::Integer(1, 65535), "Port to probe instead of the real server's."),
-    ],
-};
-
-static TCP: Shape = Shape { name: "tcp", doc: "A check without settings: a connection opens.", keys: &[] };
-
-static HTTP: Shape = Shape {
-    name: "http",
-    doc: "What is asked for and expected.",
-    keys: &[
-        defaulted("path", "\"/\"", Kind::Text(&HTTP_PATH), "Path and query."),
-        defaulted(
-            "status",
-            "[200]",
-            Kind::Any(&[Kind::Integer(100, 599), Kind::List(&Kind::Integer(100, 599))]),
-            "Status codes that pass.",
-        ),
-        optional(
-            "host",
-            Kind::Text(&HTTP_HOST),
-            "The Host header; the server's address and port unless written.",
-        ),
-        optional(
-            "body",
-            Kind::Text(&REGEX),
-            "Must match somewhere in the first 64 KiB of the answer's body.",
-        ),
-    ],
-};
-
 static SERVICE: Shape = Shape {
     name: "service",
     doc: "A virtual service.",
@@ -394,7 +352,8 @@ static SERVICE: Shape = Shape {
         required(
             "listen",
             Kind::Any(&[Kind::Text(&LISTEN), Kind::List(&Kind::Text(&LISTEN))]),
-            "Virtual IPs, by name or address, and ports; port 0 is every port. Each is an IPVS service.",
+            "Virtual IPs, by name or address, and ports: one, several (80,443), a range (8000-8099), or 0 for every port. \
+             Each port is an IPVS service of its own, unless fwmark makes one of them all.",
         ),
         required(
             "forward",
@@ -448,10 +407,51 @@ static SERVICE: Shape = Shape {
             "Checks that must all pass, by name or written in place. Without any, servers are always up.",
         ),
         defaulted(
+            "checks-required",
+            "\"all\"",
+            Kind::Word(&["all", "any"]),
+            "\"any\": one check that passes is enough.",
+        ),
+        defaulted(
             "start",
             "\"pessimistic\"",
             Kind::Word(&["pessimistic", "optimistic"]),
             "What a server new to the table is until its first check: down or up.",
+        ),
+        defaulted(
+            "on-failure",
+            "\"remove\"",
+            Kind::Word(&["remove", "weight-zero"]),
+            "What happens to a server that is down: it leaves the table, or it stays for the connections it has.",
+        ),
+        optional(
+            "slow-start",
+            Kind::Text(&PERIOD),
+            "The weight of a server that comes back grows over this time, 1s to 1h.",
+        ),
+        defaulted(
+            "suspend-on-backup",
+            "false",
+            Kind::Boolean,
+            "The servers are checked only by the director that has the virtual IP.",
+        ),
+        defaulted(
+            "quorum",
+            "1",
+            Kind::Any(&[Kind::Integer(1, u32::MAX as i64), Kind::Table(&QUORUM)]),
+            "The service is up while the weights of its servers that are up add up to this.",
+        ),
+        optional(
+            "sorry-server",
+            Kind::Named(&NAME, 0, &Kind::Table(&SORRY_SERVER)),
+            "Who answers while the quorum is lost: one server, named like the others, { sorry1 = {} }.",
+        ),
+        defaulted(
+            "fwmark",
+            "false",
+            Kind::Any(&[Kind::Boolean, Kind::Integer(1, u32::MAX as i64)]),
+            "All virtual IPs and ports are one service for the scheduler and for persistence, such as http and https: \
+             nftables marks the packets. true chooses the mark; a number is the mark.",
         ),
         required(
             "real-servers",
@@ -478,6 +478,40 @@ static TUNNEL: Shape = Shape {
     ],
 };
 
+static QUORUM: Shape = Shape {
+    name: "quorum",
+    doc: "A quorum that is reached at more than it is lost at, so that the service does not flap.",
+    keys: &[
+        required("up", Kind::Integer(1, u32::MAX as i64), "It is reached when the weights add up to this."),
+        required("down", Kind::Integer(1, u32::MAX as i64), "It is lost when they add up to less than this."),
+    ],
+};
+
+static SORRY_SERVER: Shape = Shape {
+    name: "sorry-server",
+    doc: "A server that answers in place of all others: a host of the topology, or one with an address of its own.",
+    keys: &[
+        optional("port", Kind::Integer(1, 65535), "Its port, with NAT; the service's unless written."),
+        optional(
+            "address",
+            ADDRESS_OR_LIST,
+            "Where it is reached; the host's address in the network that fits unless written.",
+        ),
+        defaulted(
+            "managed",
+            "true",
+            Kind::Boolean,
+            "false: it is not a host of this file and gets no files.",
+        ),
+        defaulted(
+            "inhibit",
+            "false",
+            Kind::Boolean,
+            "Stay in the table with weight 0 while not needed, for the connections it has.",
+        ),
+    ],
+};
+
 static PERSISTENCE: Shape = Shape {
     name: "persistence",
     doc: "Clients that stay with their server, several as one.",
@@ -485,6 +519,11 @@ static PERSISTENCE: Shape = Shape {
         required("timeout", Kind::Text(&PERIOD), "How long after the last connection, in whole seconds."),
         optional("prefix", Kind::Integer(1, 32), "IPv4 clients with this many bits in common count as one."),
         optional("prefix6", Kind::Integer(1, 128), "The same for IPv6."),
+        optional(
+            "engine",
+            Kind::Word(&["sip"]),
+            "\"sip\": a call stays with its server, by its Call-ID; UDP only.",
+        ),
     ],
 };
 
@@ -522,6 +561,16 @@ static REAL_SERVER: Shape = Shape {
             "0",
             Kind::Integer(0, u32::MAX as i64),
             "New connections again below this many; 0 is three quarters of the upper one.",
+        ),
+        optional(
+            "checks",
+            Kind::List(&Kind::Any(&[Kind::Text(&NAME), Kind::Table(&CHECK)])),
+            "Its checks instead of the service's.",
+        ),
+        optional(
+            "on-failure",
+            Kind::Word(&["remove", "weight-zero"]),
+            "What happens when it is down, where that differs from the service's.",
         ),
     ],
 };

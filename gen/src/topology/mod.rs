@@ -20,8 +20,8 @@ use crate::schema;
 pub use failover::{Group, GroupInstance, Transport};
 pub use forward::{Forward, GUE_PORT, overhead, path_mtu, tcp_headers};
 pub use hosts::{Host, Interface, Network, VirtualIp};
-pub use raw::{AllowText, FirewallPolicy};
-pub use service::{Listen, Server, ServerAddress, Service};
+pub use raw::{AllowText, FirewallPolicy, Ports};
+pub use service::{Listen, Server, ServerAddress, Service, Sorry};
 
 /// A topology without a broken rule.
 #[derive(Debug, Clone)]

@@ -1,13 +1,14 @@
 //! Virtual services, with every reference resolved.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use fairway_config::{
-    ChecksRequired, Family, OnFailure, Period, Persistence, Protocol, Quorum, RealServer, Scheduler,
-    SchedulerFlag, StartHealth,
+    ChecksRequired, Family, OnFailure, Period, Persistence, PersistenceEngine, Protocol, Quorum, RealServer,
+    Scheduler, SchedulerFlag, SorryServer, StartHealth,
 };
 
-use super::Forward;
+use super::{Forward, Ports};
 
 /// A virtual service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +29,27 @@ pub struct Service {
     pub persistence: Option<Period>,
     /// Prefix lengths that make clients count as one, IPv4 and IPv6.
     pub persistence_prefix: (Option<u8>, Option<u8>),
+    /// What else tells clients apart.
+    pub persistence_engine: Option<PersistenceEngine>,
     /// Schedule every UDP datagram on its own.
     pub one_packet: bool,
-    /// Names of the checks that must pass.
+    /// Names of the checks of the servers that have none of their own.
     pub checks: Vec<String>,
+    /// How many of them must pass.
+    pub checks_required: ChecksRequired,
+    /// What happens to a server that is down.
+    pub on_failure: OnFailure,
+    /// The weight of a server that comes back grows over this time.
+    pub slow_start: Option<Period>,
+    /// Only the director that has the virtual IP checks.
+    pub suspend_on_backup: bool,
+    /// How much weight must be up.
+    pub quorum: Quorum,
+    /// The mark that makes all listens of a family one service.
+    pub fwmark: Option<NonZeroU32>,
     /// What a new server is until its first check has passed.
     pub start: StartHealth,
-    /// The real servers, in the order of the file.
+    /// The real servers, in the order of the file, and the sorry server after them.
     pub servers: Vec<Server>,
 }
 
@@ -45,8 +60,8 @@ pub struct Listen {
     pub name: String,
     /// The virtual IP.
     pub address: IpAddr,
-    /// The port, 0 for every port.
-    pub port: u16,
+    /// The port; several only where a mark makes them one service.
+    pub ports: Ports,
     /// The network of the virtual IP; none if it is routed from elsewhere.
     pub network: Option<String>,
     /// Full NAT: virtual IPs that move with this one and from which requests go to the servers, with their
@@ -75,6 +90,19 @@ pub struct Server {
     pub upper_threshold: u32,
     /// New connections again below this many.
     pub lower_threshold: u32,
+    /// Names of its checks instead of the service's.
+    pub checks: Option<Vec<String>>,
+    /// What happens when it is down, where that differs from the service's.
+    pub on_failure: Option<OnFailure>,
+    /// Whether it answers only while the quorum is lost.
+    pub sorry: Option<Sorry>,
+}
+
+/// What makes a server a sorry server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sorry {
+    /// Whether it stays in the table while it is not needed.
+    pub inhibit: bool,
 }
 
 /// A real server's address for the listens of one family.
@@ -103,8 +131,8 @@ impl Server {
     }
 
     /// Its port behind a listen.
-    pub fn port_for(&self, listen: &Listen) -> u16 {
-        self.port.unwrap_or(listen.port)
+    pub fn ports_for(&self, listen: &Listen) -> Ports {
+        self.port.map_or(listen.ports, Ports::one)
     }
 }
 
@@ -118,24 +146,36 @@ impl Service {
         };
         fairway_config::Service {
             name: listen.name.clone(),
-            listen: fairway_config::Listen::Address {
-                address: listen.address,
-                port: listen.port,
-                protocol: self.protocol,
+            listen: match self.fwmark {
+                Some(mark) => fairway_config::Listen::Fwmark { mark, family },
+                None => fairway_config::Listen::Address {
+                    address: listen.address,
+                    port: listen.ports.first,
+                    protocol: self.protocol,
+                },
             },
             scheduler: self.scheduler,
             scheduler_flags: self.scheduler_flags.clone(),
-            persistence: self.persistence.map(|timeout| Persistence { timeout, prefix, engine: None }),
+            persistence: self.persistence.map(|timeout| Persistence {
+                timeout,
+                prefix,
+                engine: self.persistence_engine,
+            }),
             one_packet: self.one_packet,
             checks: self.checks.clone(),
-            checks_required: ChecksRequired::default(),
+            checks_required: self.checks_required,
             start: self.start,
-            on_failure: OnFailure::default(),
-            slow_start: None,
-            suspend_on_backup: false,
-            quorum: Quorum::default(),
-            sorry_server: None,
-            real_servers: self.servers.iter().filter_map(|s| self.server_for(s, listen, family)).collect(),
+            on_failure: self.on_failure,
+            slow_start: self.slow_start,
+            suspend_on_backup: self.suspend_on_backup,
+            quorum: self.quorum,
+            sorry_server: self.servers.iter().find_map(|s| self.sorry_server_for(s, listen, family)),
+            real_servers: self
+                .servers
+                .iter()
+                .filter(|s| s.sorry.is_none())
+                .filter_map(|s| self.server_for(s, listen, family))
+                .collect(),
         }
     }
 
@@ -143,13 +183,31 @@ impl Service {
         Some(RealServer {
             name: server.name.clone(),
             address: server.address(family)?.address,
-            port: server.port_for(listen),
+            port: self.server_port(server, listen),
             forward: self.forward.for_director(),
             weight: server.weight,
             upper_threshold: server.upper_threshold,
             lower_threshold: server.lower_threshold,
-            checks: None,
-            on_failure: None,
+            checks: server.checks.clone(),
+            on_failure: server.on_failure,
         })
+    }
+
+    fn sorry_server_for(&self, server: &Server, listen: &Listen, family: Family) -> Option<SorryServer> {
+        let sorry = server.sorry?;
+        Some(SorryServer {
+            address: server.address(family)?.address,
+            port: self.server_port(server, listen),
+            forward: self.forward.for_director(),
+            inhibit: sorry.inhibit,
+        })
+    }
+
+    /// The port of a server as IPVS knows it: a marked packet keeps its own, which is said with 0.
+    fn server_port(&self, server: &Server, listen: &Listen) -> u16 {
+        match (server.port, self.fwmark) {
+            (None, Some(_)) => 0,
+            _ => server.ports_for(listen).first,
+        }
     }
 }

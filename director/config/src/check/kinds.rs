@@ -39,6 +39,20 @@ fn is_true(flag: &bool) -> bool {
     *flag
 }
 
+/// A list, or its only element.
+fn one_or_more<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<StatusRange>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a status code, a range such as \"200-299\", or a list of them")]
+    enum Form {
+        One(StatusRange),
+        More(Vec<StatusRange>),
+    }
+    Ok(match Form::deserialize(from)? {
+        Form::One(range) => vec![range],
+        Form::More(ranges) => ranges,
+    })
+}
+
 const USUAL_WARNING: Period = Period::from_secs(14 * 24 * 3600);
 
 fn is_usual_warning(period: &Period) -> bool {
@@ -65,7 +79,7 @@ pub struct TcpCheck {
     /// What to send once the connection is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send: Option<Payload>,
-    /// Regular expression that must match in the first 64 KiB received.
+    /// Regular expression that must match in the first 4 KiB received.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expect: Option<String>,
     /// Speak TLS.
@@ -82,7 +96,8 @@ pub struct HttpCheck {
     pub method: HttpMethod,
     /// Path and query to ask for.
     pub path: String,
-    /// Status codes that pass, `200` or `"200-299"`.
+    /// Status codes that pass, `200` or `"200-299"`, one or a list.
+    #[serde(deserialize_with = "one_or_more")]
     pub status: Vec<StatusRange>,
     /// Value of the Host header; absent means the server's address and port.
     #[serde(skip_serializing_if = "Option::is_none")]

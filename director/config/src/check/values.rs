@@ -56,7 +56,9 @@ impl FromStr for Payload {
         match text.strip_prefix(HEX) {
             None => Ok(Self(text.as_bytes().to_vec())),
             Some(digits) => unhex(digits).map(Self).ok_or_else(|| {
-                InvalidValue(format!("\"{text}\": write two hexadecimal digits for each byte, \"hex:0d0a\""))
+                InvalidValue(format!(
+                    "\"{text}\" is not made of bytes; write two hexadecimal digits for each, \"hex:0d0a\""
+                ))
             }),
         }
     }
@@ -110,7 +112,7 @@ impl FromStr for Digest {
         };
         digest.ok_or_else(|| {
             InvalidValue(format!(
-                "\"{text}\" is not a digest: write \"sha256:\" and 64 hexadecimal digits, or \"md5:\" and 32"
+                "\"{text}\" is not a digest; write \"sha256:\" and 64 hexadecimal digits, or \"md5:\" and 32"
             ))
         })
     }
@@ -165,7 +167,7 @@ impl FromStr for StatusRange {
         match (first.trim().parse(), last.trim().parse()) {
             (Ok(first), Ok(last)) => Ok(Self { first, last }),
             _ => Err(InvalidValue(format!(
-                "\"{text}\" is no range of status codes: write the first and the last one, \"200-299\""
+                "\"{text}\" is no range of status codes; write the first and the last one, \"200-299\""
             ))),
         }
     }

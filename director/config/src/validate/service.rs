@@ -163,7 +163,7 @@ fn availability_problems(found: &mut Found, at: &str, service: &Service) {
     if service.quorum != Quorum::default() && u64::from(up) > total {
         found.add(
             format!("{at}.quorum"),
-            format!("{up} can never be reached: the weights of all real servers add up to {total}"),
+            format!("{up} can never be reached: the weights of all real servers add up to {total}; lower it, or raise weights"),
         );
     }
     if let Some(ramp) = service.slow_start

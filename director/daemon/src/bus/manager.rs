@@ -6,7 +6,7 @@ use super::core::{Core, ManagerStatus, Reload};
 use super::error::{Error, Result};
 use super::level::{Properties, Published, Shared};
 use super::path;
-use crate::status::Refused;
+use crate::status::{Refused, ServicesCommand};
 
 /// The root object.
 #[derive(Debug)]
@@ -45,6 +45,11 @@ impl Manager {
     #[zbus(property)]
     fn last_reload_error(&self) -> String {
         self.state.get(|s| s.last_reload_error.clone())
+    }
+
+    /// Sets the kernel's counters of all our services and their servers to zero.
+    async fn zero_statistics(&self) -> Result<()> {
+        Ok(self.core.services.ask(|reply| ServicesCommand::Zero { service: None, reply }).await?)
     }
 
     /// Reads the configuration again; returns when it is in force and its objects are on the bus.

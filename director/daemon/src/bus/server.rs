@@ -1,12 +1,15 @@
 //! `/org/fairway/Director1/service/<service>/server/<server>`: a real server of a virtual service.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use zbus::{Variant, interface};
 
 use super::core::Core;
 use super::error::{Error, Result};
 use super::level::{Properties, Published, Shared};
 use super::path;
-use crate::status::{RealServerStatus, ServicesCommand, Statistics};
+use crate::services::after;
+use crate::status::{Order, Override, RealServerStatus, Seen, ServicesCommand, Statistics};
 
 /// A real server of one virtual service.
 #[derive(Debug)]
@@ -28,6 +31,13 @@ impl RealServer {
             "the server \"{}\" of service \"{}\" is no longer configured",
             self.name, self.service
         )))
+    }
+
+    async fn give(&self, order: Order, until: Option<SystemTime>) -> Result<()> {
+        let (service, server) = self.present()?;
+        let order = Override { order, until, emptied: false };
+        let ask = |reply| ServicesCommand::Order { service, server, order, reply };
+        Ok(self.core.services.ask(ask).await?)
     }
 }
 
@@ -82,12 +92,49 @@ impl RealServer {
 
     #[zbus(property)]
     fn drained(&self) -> bool {
-        self.state.get(|s| s.drained)
+        self.state.get(RealServerStatus::drained)
+    }
+
+    /// The operator's order: `drain`, `drained`, `disable`, `weight N`, or empty.
+    #[zbus(property)]
+    fn order(&self) -> String {
+        self.state.get(order)
+    }
+
+    /// Microseconds since the epoch; 0: the order does not end by itself.
+    #[zbus(property)]
+    fn order_until(&self) -> u64 {
+        self.state.get(|s| s.order.as_ref().map_or(0, |order| microseconds(order.until)))
+    }
+
+    /// Microseconds since the epoch; 0: a drain waits for its connections as long as they last.
+    #[zbus(property)]
+    fn drain_deadline(&self) -> u64 {
+        self.state.get(|s| s.order.as_ref().map_or(0, |order| microseconds(order.deadline)))
     }
 
     async fn drain(&self) -> Result<()> {
-        let (service, server) = self.present()?;
-        Ok(self.core.services.ask(|reply| ServicesCommand::Drain { service, server, reply }).await?)
+        self.give(Order::Drain { deadline: None }, None).await
+    }
+
+    /// `drain`, `disable` or `weight`; `weight` counts for the last one only. Times are microseconds from now, 0
+    /// for none: when a drain takes the server out, and when the order ends by itself.
+    #[zbus(name = "SetOrder")]
+    async fn set_order(&self, order: &str, weight: u32, deadline: u64, duration: u64) -> Result<()> {
+        let now = SystemTime::now();
+        let order = match order {
+            "drain" => Order::Drain { deadline: after(now, Duration::from_micros(deadline)) },
+            "disable" => Order::Disable,
+            "weight" if i32::try_from(weight).is_ok() => Order::Weight(weight),
+            "weight" => {
+                return Err(Error::InvalidArgument(format!("{weight} is too large; use at most 2147483647")));
+            }
+            other => {
+                let text = format!("\"{other}\" is no order; use drain, disable or weight");
+                return Err(Error::InvalidArgument(text));
+            }
+        };
+        self.give(order, after(now, Duration::from_micros(duration))).await
     }
 
     async fn resume(&self) -> Result<()> {
@@ -95,11 +142,44 @@ impl RealServer {
         Ok(self.core.services.ask(|reply| ServicesCommand::Resume { service, server, reply }).await?)
     }
 
+    /// Runs a check once, or all of them where the name is empty: name, `pass`, `fail` or `inconclusive`, what it
+    /// saw, and how long that took in microseconds.
+    async fn probe(&self, check: String) -> Result<Vec<(String, String, String, u64)>> {
+        let (service, server) = self.present()?;
+        let ask = |reply| ServicesCommand::Probe { service, server, check, reply };
+        let seen = self.core.services.ask(ask).await?;
+        let row = |seen: Seen| {
+            let took = u64::try_from(seen.took.as_micros()).unwrap_or(u64::MAX);
+            (seen.check, seen.outcome.to_owned(), seen.detail, took)
+        };
+        Ok(seen.into_iter().map(row).collect())
+    }
+
+    /// Digests of what an HTTP check gets, as its `digest` takes them.
+    async fn digest(&self, check: String) -> Result<Vec<String>> {
+        let (service, server) = self.present()?;
+        let ask = |reply| ServicesCommand::Digest { service, server, check, reply };
+        Ok(self.core.services.ask(ask).await?)
+    }
+
     async fn get_statistics(&self) -> Result<Statistics> {
         let (service, server) = self.present()?;
         let server = Some(server);
         Ok(self.core.services.ask(|reply| ServicesCommand::Statistics { service, server, reply }).await?)
     }
+}
+
+fn order(status: &RealServerStatus) -> String {
+    match &status.order {
+        None => String::new(),
+        Some(order) if order.done => "drained".to_owned(),
+        Some(order) => order.words.clone(),
+    }
+}
+
+fn microseconds(time: Option<SystemTime>) -> u64 {
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Published for RealServerStatus {
@@ -125,7 +205,13 @@ impl Published for RealServerStatus {
             ("InTable", Variant::from(self.effective_weight.is_some())),
             ("Health", Variant::from(self.health)),
             ("Detail", Variant::from(self.detail.clone())),
-            ("Drained", Variant::from(self.drained)),
+            ("Drained", Variant::from(self.drained())),
+            ("Order", Variant::from(order(self))),
+            ("OrderUntil", Variant::from(self.order.as_ref().map_or(0, |order| microseconds(order.until)))),
+            (
+                "DrainDeadline",
+                Variant::from(self.order.as_ref().map_or(0, |order| microseconds(order.deadline))),
+            ),
         ]
     }
 }

@@ -49,9 +49,27 @@ impl VirtualService {
         self.state.get(|s| s.kernel_error.clone().unwrap_or_default())
     }
 
+    /// `up`, `down`, or `unknown` while it depends on first verdicts.
+    #[zbus(property)]
+    fn quorum(&self) -> &'static str {
+        self.state.get(|s| s.quorum)
+    }
+
+    /// Whether the sorry server serves.
+    #[zbus(property)]
+    fn sorry(&self) -> bool {
+        self.state.get(|s| s.sorry)
+    }
+
     #[zbus(property)]
     fn real_servers(&self) -> Vec<ObjectPath<'static>> {
         self.state.get(|s| servers(&self.name, s))
+    }
+
+    /// Sets the kernel's counters of the service and its servers to zero.
+    async fn zero_statistics(&self) -> Result<()> {
+        let service = Some(self.name.clone());
+        Ok(self.core.services.ask(|reply| ServicesCommand::Zero { service, reply }).await?)
     }
 
     async fn get_statistics(&self) -> Result<Statistics> {
@@ -87,6 +105,8 @@ impl Published for ServiceStatus {
             ("Protocol", Variant::from(self.protocol)),
             ("Scheduler", Variant::from(self.scheduler)),
             ("KernelError", Variant::from(self.kernel_error.clone().unwrap_or_default())),
+            ("Quorum", Variant::from(self.quorum)),
+            ("Sorry", Variant::from(self.sorry)),
             ("RealServers", Variant::from(servers(key, self))),
         ]
     }

@@ -31,11 +31,16 @@ const INTERFACES: [(&str, &str, &str); 5] = [
         "AdvertInterval:t Family:s Interface:s MasterAddress:s Name:s Priority:y State:s Version:y \
          VirtualAddresses:as Vrid:y",
     ),
-    (WEB, "VirtualService", "Address:s KernelError:s Name:s Port:q Protocol:s RealServers:ao Scheduler:s"),
+    (
+        WEB,
+        "VirtualService",
+        "Address:s KernelError:s Name:s Port:q Protocol:s Quorum:s RealServers:ao Scheduler:s Sorry:b",
+    ),
     (
         WEB1,
         "RealServer",
-        "Address:s Detail:s Drained:b EffectiveWeight:u Forward:s Health:s InTable:b Name:s Port:q Weight:u",
+        "Address:s Detail:s DrainDeadline:t Drained:b EffectiveWeight:u Forward:s Health:s InTable:b Name:s Order:s \
+         OrderUntil:t Port:q Weight:u",
     ),
 ];
 
@@ -124,9 +129,37 @@ async fn groups_are_forced_and_failed_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_are_drained_and_resumed() {
     let world = World::start().await;
-    for method in ["Drain", "Resume"] {
-        world.call(WEB1, "org.fairway.Director1.RealServer", method, &()).await.unwrap();
-        assert_eq!(world.heard(), [format!("{} web web1", method.to_lowercase())]);
+    let interface = "org.fairway.Director1.RealServer";
+    for (method, heard) in [("Drain", "drain web web1 false"), ("Resume", "resume web web1")] {
+        world.call(WEB1, interface, method, &()).await.unwrap();
+        assert_eq!(world.heard(), [heard]);
+    }
+    for (order, heard) in [
+        (("drain", 0u32, 9u64, 0u64), "drain web web1 false"),
+        (("disable", 0, 0, 1_000_000), "disable web web1 true"),
+        (("weight", 5, 0, 0), "weight 5 web web1 false"),
+    ] {
+        world.call(WEB1, interface, "SetOrder", &order).await.unwrap();
+        assert_eq!(world.heard(), [heard]);
+    }
+    let wrong = world.call(WEB1, interface, "SetOrder", &("paint", 0u32, 0u64, 0u64)).await;
+    let (name, text) = error_of(wrong);
+    assert_eq!(
+        (name.as_str(), text.as_str()),
+        (
+            "org.fairway.Director1.Error.InvalidArgument",
+            "\"paint\" is no order; use drain, disable or weight"
+        )
+    );
+    let large = world.call(WEB1, interface, "SetOrder", &("weight", u32::MAX, 0u64, 0u64)).await;
+    assert_eq!(error_of(large).0, "org.fairway.Director1.Error.InvalidArgument");
+    assert!(world.heard().is_empty());
+    for (path, interface, heard) in [
+        (WEB, "org.fairway.Director1.VirtualService", "zero Some(\"web\")"),
+        ("/org/fairway/Director1", "org.fairway.Director1.Manager", "zero None"),
+    ] {
+        world.call(path, interface, "ZeroStatistics", &()).await.unwrap();
+        assert_eq!(world.heard(), [heard]);
     }
 }
 
@@ -230,11 +263,19 @@ async fn every_property_but_the_name_is_signalled() {
         let mut server = service.real_servers["web1"].clone();
         (server.address, server.port, server.forward, server.weight) = (other, 9, "nat", 9);
         (server.effective_weight, server.health) = (None, "down");
-        (server.detail, server.drained) = ("refused".into(), true);
+        server.detail = "refused".into();
+        let time = Some(UNIX_EPOCH + Duration::from_secs(9));
+        server.order = Some(crate::status::OrderStatus {
+            words: "drain".into(),
+            done: false,
+            until: time,
+            deadline: time,
+        });
         service.real_servers.insert("web1".into(), server.clone());
         service.real_servers.insert("web9".into(), server);
         (service.address, service.port, service.protocol, service.scheduler) = (Some(other), 9, "udp", "rr");
         service.kernel_error = Some("no".into());
+        (service.quorum, service.sorry) = ("down", true);
     });
     let mut seen = HashMap::new();
     while seen.len() < INTERFACES.len() {

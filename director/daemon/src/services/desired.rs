@@ -1,23 +1,33 @@
-//! The desired IPVS table as a function of configuration, health and the operator's drains. Pure: no task, no
-//! kernel, no clock.
+//! The desired IPVS table as a function of configuration, health, the operator's orders and the time. Pure: no
+//! task, no kernel, no clock.
 //!
 //! | health of a server's checks | place in the table |
 //! |---|---|
-//! | all up, or it has none | its weight |
-//! | one is down | none |
+//! | up (all pass, or one where `checks-required = "any"`), or it has none | its weight |
+//! | down | none; weight 0 where `on-failure = "weight-zero"` |
 //! | no verdict, it was in the table before | the weight it had |
 //! | no verdict, new to the table | none; its weight where `start = "optimistic"` |
 //!
-//! A drained server has weight 0 wherever it would be in the table.
+//! Its weight is the configured one or the operator's, less what its checks advise and while it starts slowly. A
+//! drained server has weight 0 wherever it would be in the table. While a service with a sorry server has lost its
+//! quorum, the sorry server is in the table and all others are down.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod quorum;
+mod weight;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
-use fairway_config::StartHealth;
+use fairway_config::ChecksRequired;
 use fairway_health::{CheckId, Health, Report, Verdict};
-use fairway_ipvs::{Destination, DestinationKey, Service, ServiceKey, Table};
+use fairway_ipvs::{DestinationKey, Service, ServiceKey, Table};
 
+use super::overrides::{Override, Overrides};
 use super::plan::{Plan, PlannedService};
+use quorum::Tally;
+
+pub use quorum::{QuorumChange, QuorumState};
 
 /// Services, what is known about their servers, and the table that follows.
 #[derive(Debug, Default)]
@@ -27,8 +37,10 @@ pub struct Desired {
     /// Who depends on a check.
     users: HashMap<CheckId, Vec<User>>,
     verdicts: HashMap<CheckId, Verdict>,
-    /// Names of drained servers by service.
-    drains: BTreeMap<String, BTreeSet<String>>,
+    overrides: Overrides,
+    /// Servers whose weight still grows.
+    rising: BTreeSet<(usize, usize)>,
+    quorum_changes: Vec<QuorumChange>,
     table: Table,
 }
 
@@ -43,15 +55,20 @@ struct User {
 struct Entry {
     planned: PlannedService,
     servers: Vec<Server>,
+    tally: Tally,
 }
 
 /// What is known of one server, beside its configuration.
 #[derive(Debug)]
 struct Server {
-    /// In the order of the service's check names.
+    /// In the order of its check names.
     checks: Vec<CheckId>,
     /// The weight it has in the table until its first verdict, if it was there before.
     held: Option<u32>,
+    /// When it came up, while it starts slowly.
+    risen: Option<Instant>,
+    /// What it adds to the service's tally.
+    counted: quorum::Share,
 }
 
 /// What a check's report meant for one server.
@@ -80,8 +97,8 @@ pub struct ServerView<'a> {
     pub health: Health,
     /// What the check that decides saw last.
     pub detail: String,
-    /// Drained by the operator.
-    pub drained: bool,
+    /// The operator's order.
+    pub order: Option<Override>,
 }
 
 /// There is no such service, or no such server in it.
@@ -108,27 +125,34 @@ impl Desired {
 
     /// Takes over a new configuration; `checks` are the running checks of `plan.subjects`.
     ///
-    /// Verdicts of checks that go on are kept, and so are drains of servers that are still there. A server that
-    /// is in the table stays there until a check that is new to it gives its first verdict.
-    pub fn configure(&mut self, plan: Plan, checks: &[CheckId]) {
-        let before = self.placed();
+    /// Verdicts of checks that go on are kept, and so are the orders about servers that are still there, and what
+    /// is known of a quorum. A server that is in the table stays there until a check that is new to it gives its
+    /// first verdict.
+    pub fn configure(&mut self, plan: Plan, checks: &[CheckId], now: Instant) {
+        let before = self.placed(now);
+        let quorums: HashMap<_, _> =
+            self.services.iter().map(|entry| (entry.planned.key, entry.tally.state())).collect();
         let mut checks = checks.iter().copied();
         self.users.clear();
         self.services = Vec::with_capacity(plan.services.len());
         for (service, planned) in plan.services.into_iter().enumerate() {
             let mut servers = Vec::with_capacity(planned.servers.len());
             for (server, (key, wanted)) in planned.servers.iter().enumerate() {
-                let checks: Vec<_> = checks.by_ref().take(planned.config.checks.len()).collect();
+                let names = planned.config.checks_of(&planned.config.real_servers[server]);
+                let checks: Vec<_> = checks.by_ref().take(names.len()).collect();
                 for check in &checks {
                     self.users.entry(*check).or_default().push(User { service, server });
                 }
-                let held = before.get(&(planned.key, *key)).map(|was| {
+                let was = before.get(&(planned.key, *key));
+                let held = was.map(|was| {
                     // A weight the operator has just changed holds at once.
                     if was.configured == wanted.weight { was.weight } else { wanted.weight }
                 });
-                servers.push(Server { checks, held });
+                let risen = was.and_then(|was| was.risen);
+                servers.push(Server { checks, held, risen, counted: quorum::Share::default() });
             }
-            self.services.push(Entry { planned, servers });
+            let tally = Tally::new(quorums.get(&planned.key).copied().unwrap_or_default());
+            self.services.push(Entry { planned, servers, tally });
         }
         self.verdicts.retain(|check, _| self.users.contains_key(check));
         self.by_name = self
@@ -137,16 +161,23 @@ impl Desired {
             .enumerate()
             .map(|(index, e)| (e.planned.config.name.clone(), index))
             .collect();
-        self.forget_lost_drains();
-        self.rebuild();
+        self.forget_lost_orders();
+        self.rising.clear();
+        self.settle_all(now);
     }
 
-    /// Servers that are in the kernel when the director starts keep their weight until their first verdict.
-    /// Returns how many.
-    pub fn adopt(&mut self, observed: &Table) -> usize {
+    /// Servers that are in the kernel when the director starts keep their weight until their first verdict, and
+    /// a sorry server that serves goes on until there is a quorum. Returns how many servers.
+    pub fn adopt(&mut self, observed: &Table, now: Instant) -> usize {
         let mut adopted = 0;
         for index in 0..self.services.len() {
-            let Some(in_kernel) = observed.get(&self.services[index].planned.key) else { continue };
+            let planned = &self.services[index].planned;
+            let Some(in_kernel) = observed.get(&planned.key) else { continue };
+            if let Some((key, _)) = planned.sorry
+                && in_kernel.destinations.get(&key).is_some_and(|sorry| sorry.weight > 0)
+            {
+                self.services[index].tally.adopt_lost();
+            }
             for server in 0..self.services[index].servers.len() {
                 let (key, _) = self.services[index].planned.servers[server];
                 if let Some(destination) = in_kernel.destinations.get(&key)
@@ -157,33 +188,48 @@ impl Desired {
                 }
             }
         }
-        self.rebuild();
+        self.settle_all(now);
         adopted
     }
 
     /// Takes a report into account. Returns what it changed in health, one entry for each server that uses the
-    /// check; none when only the text differs. Touches nothing but those servers.
-    pub fn report(&mut self, report: Report) -> Vec<Change> {
+    /// check; none when only the text or the advice differs. Touches nothing but those servers, and what hangs on
+    /// their services' quorum.
+    pub fn report(&mut self, report: Report, now: Instant) -> Vec<Change> {
         let Some(users) = self.users.get(&report.check).cloned() else { return Vec::new() };
         let was: Vec<_> = users.iter().map(|user| self.health(user.service, user.server)).collect();
         let old = self.verdicts.insert(report.check, report.verdict.clone()).unwrap_or_default();
-        if old.health == report.verdict.health {
+        if (old.health, old.advice) == (report.verdict.health, report.verdict.advice) {
             return Vec::new();
         }
         let mut changes = Vec::with_capacity(users.len());
         for (user, was) in users.into_iter().zip(was) {
-            let health = self.settle(user.service, user.server);
+            let health = self.health(user.service, user.server);
+            self.note_rise(user.service, user.server, was, health, now);
+            self.settle(user.service, user.server, now);
+            self.weigh(user.service, now);
+            if old.health == report.verdict.health {
+                continue;
+            }
             let entry = &self.services[user.service];
+            let config = &entry.planned.config.real_servers[user.server];
             let name = entry.servers[user.server].checks.iter().position(|check| *check == report.check);
             changes.push(Change {
                 service: entry.planned.config.name.clone(),
-                server: entry.planned.config.real_servers[user.server].name.clone(),
-                check: name.map(|index| entry.planned.config.checks[index].clone()).unwrap_or_default(),
+                server: config.name.clone(),
+                check: name
+                    .map(|index| entry.planned.config.checks_of(config)[index].clone())
+                    .unwrap_or_default(),
                 verdict: report.verdict.clone(),
                 health: (was, health),
             });
         }
         changes
+    }
+
+    /// What has become of quorums since this was last asked.
+    pub fn take_quorum_changes(&mut self) -> Vec<QuorumChange> {
+        std::mem::take(&mut self.quorum_changes)
     }
 
     /// The services that use a check, each once.
@@ -194,20 +240,62 @@ impl Desired {
         users.iter().map(|user| user.service).filter(move |service| last.replace(*service) != Some(*service))
     }
 
-    /// Gives a server weight 0 (`drained`) or its own again. Returns whether that changed anything.
+    /// Gives an order about a server, or takes it back. Returns whether that changed anything.
     ///
     /// # Errors
     /// [`NotFound`].
-    pub fn drain(&mut self, service: &str, server: &str, drained: bool) -> Result<bool, NotFound> {
+    pub fn order(
+        &mut self,
+        service: &str,
+        server: &str,
+        order: Option<Override>,
+        now: Instant,
+    ) -> Result<bool, NotFound> {
         let (index, position) = self.find(service, server)?;
-        let changed = if drained {
-            self.drains.entry(service.to_owned()).or_default().insert(server.to_owned())
-        } else {
-            self.drains.get_mut(service).is_some_and(|servers| servers.remove(server))
+        let servers = self.overrides.entry(service.to_owned()).or_default();
+        let before = match order {
+            Some(order) => servers.insert(server.to_owned(), order),
+            None => servers.remove(server),
         };
-        self.drains.retain(|_, servers| !servers.is_empty());
-        self.settle(index, position);
-        Ok(changed)
+        self.overrides.retain(|_, servers| !servers.is_empty());
+        self.settle(index, position, now);
+        self.weigh(index, now);
+        Ok(before != order)
+    }
+
+    /// The orders in force.
+    pub fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+
+    /// Orders from before, which hold once their servers are configured.
+    pub fn restore(&mut self, overrides: Overrides) {
+        self.overrides = overrides;
+    }
+
+    /// Ends what has come to its end at `time`: orders, and the deadlines of drains. Returns the servers
+    /// concerned, as services and servers.
+    pub fn expire(&mut self, time: SystemTime, now: Instant) -> Vec<(String, String)> {
+        let mut ended = Vec::new();
+        for (service, servers) in &mut self.overrides {
+            servers.retain(|server, order| {
+                let over = order.until.is_some_and(|until| until <= time);
+                let emptied = !order.emptied && order.is_empty_at(time);
+                order.emptied |= emptied;
+                if over || emptied {
+                    ended.push((service.clone(), server.clone()));
+                }
+                !over
+            });
+        }
+        self.overrides.retain(|_, servers| !servers.is_empty());
+        for (service, server) in &ended {
+            if let Ok((index, position)) = self.find(service, server) {
+                self.settle(index, position, now);
+                self.weigh(index, now);
+            }
+        }
+        ended
     }
 
     /// Position of a service.
@@ -230,6 +318,21 @@ impl Desired {
         Ok((index, position.ok_or_else(missing)?))
     }
 
+    /// The checks of a server, by name.
+    ///
+    /// # Errors
+    /// [`NotFound`].
+    pub fn checks(
+        &self,
+        service: &str,
+        server: &str,
+    ) -> Result<impl Iterator<Item = (&str, CheckId)>, NotFound> {
+        let (index, position) = self.find(service, server)?;
+        let entry = &self.services[index];
+        let names = entry.planned.config.checks_of(&entry.planned.config.real_servers[position]);
+        Ok(names.iter().map(String::as_str).zip(entry.servers[position].checks.iter().copied()))
+    }
+
     /// How many services there are; they are numbered from 0.
     pub fn len(&self) -> usize {
         self.services.len()
@@ -245,6 +348,11 @@ impl Desired {
         &self.services[index].planned
     }
 
+    /// Whether a service has its quorum.
+    pub fn quorum(&self, index: usize) -> QuorumState {
+        self.services[index].tally.state()
+    }
+
     /// The servers of a service.
     pub fn servers(&self, index: usize) -> impl Iterator<Item = ServerView<'_>> {
         let entry = &self.services[index];
@@ -253,34 +361,45 @@ impl Desired {
             key: entry.planned.servers[position].0,
             health: self.health(index, position),
             detail: self.detail(index, position),
-            drained: self.drained(index, position),
+            order: self.order_about(index, position),
         })
     }
 
-    fn drained(&self, service: usize, server: usize) -> bool {
-        if self.drains.is_empty() {
-            return false;
+    fn order_about(&self, service: usize, server: usize) -> Option<Override> {
+        if self.overrides.is_empty() {
+            return None;
         }
         let config = &self.services[service].planned.config;
-        self.drains.get(&config.name).is_some_and(|names| names.contains(&config.real_servers[server].name))
+        self.overrides.get(&config.name)?.get(&config.real_servers[server].name).copied()
     }
 
-    /// The worst of a server's checks; up if it has none.
+    /// The worst of a server's checks, or the best where one is enough; up if it has none.
     fn health(&self, service: usize, server: usize) -> Health {
-        let checks = &self.services[service].servers[server].checks;
-        checks.iter().map(|check| self.verdict(*check).0).min().unwrap_or(Health::Up)
+        let entry = &self.services[service];
+        let verdicts = entry.servers[server].checks.iter().map(|check| self.verdict(*check).0);
+        let over_all = match entry.planned.config.checks_required {
+            ChecksRequired::All => verdicts.min(),
+            ChecksRequired::Any => verdicts.max(),
+        };
+        over_all.unwrap_or(Health::Up)
     }
 
     fn verdict(&self, check: CheckId) -> (Health, &str) {
         self.verdicts.get(&check).map_or((Health::Unknown, ""), |v| (v.health, v.detail.as_str()))
     }
 
-    /// What the worst check saw, with its name where there are several.
+    /// What the check that decides saw, with its name where there are several.
     fn detail(&self, service: usize, server: usize) -> String {
         let entry = &self.services[service];
         let checks = &entry.servers[server].checks;
-        let named = entry.planned.config.checks.iter().zip(checks.iter().map(|check| self.verdict(*check)));
-        match named.min_by_key(|(_, (health, _))| *health) {
+        let names = entry.planned.config.checks_of(&entry.planned.config.real_servers[server]);
+        let named = names.iter().zip(checks.iter().map(|check| self.verdict(*check)));
+        let health = |(_, (health, _)): &(&String, (Health, &str))| *health;
+        let decides = match entry.planned.config.checks_required {
+            ChecksRequired::All => named.min_by_key(health),
+            ChecksRequired::Any => named.max_by_key(health),
+        };
+        match decides {
             None => "not checked".to_owned(),
             Some((name, (_, detail))) if checks.len() > 1 && !detail.is_empty() => {
                 format!("{name}: {detail}")
@@ -289,36 +408,16 @@ impl Desired {
         }
     }
 
-    /// The weight of a server in the table before drains; `None` keeps it out.
-    fn weight(&self, service: usize, server: usize) -> Option<u32> {
-        let entry = &self.services[service];
-        let configured = entry.planned.servers[server].1.weight;
-        match self.health(service, server) {
-            Health::Up => Some(configured),
-            Health::Down => None,
-            Health::Unknown => match (entry.servers[server].held, entry.planned.config.start) {
-                (Some(weight), _) => Some(weight),
-                (None, StartHealth::Optimistic) => Some(configured),
-                (None, StartHealth::Pessimistic) => None,
-            },
-        }
-    }
-
-    /// What the table should say about a server.
-    fn destination(&self, service: usize, server: usize) -> Option<Destination> {
-        let weight = self.weight(service, server)?;
-        let weight = if self.drained(service, server) { 0 } else { weight };
-        let (_, configured) = self.services[service].planned.servers[server];
-        Some(Destination { weight, ..configured })
-    }
-
-    /// Brings the table in line with what is known of one server. Returns its health.
-    fn settle(&mut self, service: usize, server: usize) -> Health {
-        let health = self.health(service, server);
-        if health != Health::Unknown {
+    /// Brings the table in line with what is known of one server.
+    fn settle(&mut self, service: usize, server: usize, now: Instant) {
+        if self.health(service, server) != Health::Unknown {
             self.services[service].servers[server].held = None;
         }
-        let wanted = self.destination(service, server);
+        let share = self.share(service, server);
+        let entry = &mut self.services[service];
+        let before = std::mem::replace(&mut entry.servers[server].counted, share);
+        entry.tally.recount(before, share);
+        let wanted = self.destination(service, server, now);
         let planned = &self.services[service].planned;
         let (key, _) = planned.servers[server];
         if let Some(shared) = self.table.get_mut(&planned.key)
@@ -330,33 +429,78 @@ impl Desired {
                 None => destinations.remove(&key),
             };
         }
-        health
     }
 
-    /// The table anew. Services that come out as they were stay the same allocation, which makes comparing the
-    /// tables cheap.
-    fn rebuild(&mut self) {
-        let mut table = Table::new();
-        for (index, entry) in self.services.iter().enumerate() {
-            let mut service = Service::new(entry.planned.settings);
-            for (position, (key, _)) in entry.planned.servers.iter().enumerate() {
-                if let Some(destination) = self.destination(index, position) {
-                    service.destinations.insert(*key, destination);
+    /// Sees what has become of a service's quorum.
+    fn weigh(&mut self, service: usize, now: Instant) {
+        let entry = &mut self.services[service];
+        let before = entry.tally.state();
+        let state = entry.tally.weigh(entry.planned.config.quorum);
+        if state == before {
+            return;
+        }
+        // That a service comes up with its first servers is no news.
+        if (before, state) != (QuorumState::Unknown, QuorumState::Up) {
+            self.quorum_changes.push(QuorumChange {
+                service: entry.planned.config.name.clone(),
+                state,
+                weight: entry.tally.weight(),
+                sorry: entry.planned.sorry.is_some(),
+            });
+        }
+        if entry.planned.sorry.is_some() {
+            self.rebuild(service, now);
+        }
+    }
+
+    fn settle_all(&mut self, now: Instant) {
+        let keys: BTreeSet<_> = self.services.iter().map(|entry| entry.planned.key).collect();
+        self.table.retain(|key, _| keys.contains(key));
+        for service in 0..self.services.len() {
+            for server in 0..self.services[service].servers.len() {
+                if self.health(service, server) != Health::Unknown {
+                    self.services[service].servers[server].held = None;
+                }
+                let share = self.share(service, server);
+                let entry = &mut self.services[service];
+                let before = std::mem::replace(&mut entry.servers[server].counted, share);
+                entry.tally.recount(before, share);
+                if entry.servers[server].risen.is_some() {
+                    self.rising.insert((service, server));
                 }
             }
-            let same = self.table.get(&entry.planned.key).filter(|old| ***old == service).cloned();
-            table.insert(entry.planned.key, same.unwrap_or_else(|| Arc::new(service)));
+            self.weigh(service, now);
+            self.rebuild(service, now);
         }
-        self.table = table;
+    }
+
+    /// A service anew. One that comes out as it was stays the same allocation, which makes comparing tables
+    /// cheap.
+    fn rebuild(&mut self, index: usize, now: Instant) {
+        let planned = &self.services[index].planned;
+        let mut service = Service::new(planned.settings);
+        for (position, (key, _)) in planned.servers.iter().enumerate() {
+            if let Some(destination) = self.destination(index, position, now) {
+                service.destinations.insert(*key, destination);
+            }
+        }
+        if let Some((key, destination)) = self.sorry(index) {
+            service.destinations.insert(key, destination);
+        }
+        let key = planned.key;
+        if self.table.get(&key).is_none_or(|old| **old != service) {
+            self.table.insert(key, Arc::new(service));
+        }
     }
 
     /// Servers that are in the table, drained or not.
-    fn placed(&self) -> HashMap<(ServiceKey, DestinationKey), Placed> {
+    fn placed(&self, now: Instant) -> HashMap<(ServiceKey, DestinationKey), Placed> {
         let mut placed = HashMap::new();
         for (index, entry) in self.services.iter().enumerate() {
             for (position, (key, configured)) in entry.planned.servers.iter().enumerate() {
-                if let Some(weight) = self.weight(index, position) {
-                    let was = Placed { weight, configured: configured.weight };
+                if let Some(weight) = self.weight(index, position, now) {
+                    let risen = entry.servers[position].risen;
+                    let was = Placed { weight, configured: configured.weight, risen };
                     placed.insert((entry.planned.key, *key), was);
                 }
             }
@@ -364,13 +508,13 @@ impl Desired {
         placed
     }
 
-    fn forget_lost_drains(&mut self) {
-        let mut drains = std::mem::take(&mut self.drains);
-        for (service, servers) in &mut drains {
-            servers.retain(|server| self.find(service, server).is_ok());
+    fn forget_lost_orders(&mut self) {
+        let mut overrides = std::mem::take(&mut self.overrides);
+        for (service, servers) in &mut overrides {
+            servers.retain(|server, _| self.find(service, server).is_ok());
         }
-        drains.retain(|_, servers| !servers.is_empty());
-        self.drains = drains;
+        overrides.retain(|_, servers| !servers.is_empty());
+        self.overrides = overrides;
     }
 }
 
@@ -379,8 +523,12 @@ impl Desired {
 struct Placed {
     weight: u32,
     configured: u32,
+    risen: Option<Instant>,
 }
 
 #[cfg(test)]
 #[path = "desired_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod feature_tests;

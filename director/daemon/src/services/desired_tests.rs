@@ -1,7 +1,9 @@
-use fairway_config::Config;
+use fairway_config::{Config, StartHealth};
+use fairway_health::Advice;
 use proptest::prelude::*;
 
 use super::*;
+use crate::services::overrides::Order;
 
 /// Two services over the same two servers; `web` and `api` share the check `alive`, `api` has one more.
 const TEXT: &str = r#"
@@ -63,31 +65,51 @@ impl Checks {
     }
 }
 
-struct Bench {
-    config: Config,
+pub(super) struct Bench {
+    pub(super) config: Config,
     checks: Checks,
-    ids: Vec<CheckId>,
-    desired: Desired,
+    pub(super) ids: Vec<CheckId>,
+    pub(super) desired: Desired,
+    pub(super) now: Instant,
 }
 
 impl Bench {
     fn new() -> Self {
-        let config = Config::from_toml(TEXT).unwrap();
-        let mut bench =
-            Self { config, checks: Checks::default(), ids: Vec::new(), desired: Desired::default() };
+        Self::of(TEXT)
+    }
+
+    pub(super) fn of(text: &str) -> Self {
+        let config = Config::from_toml(text).unwrap();
+        let mut bench = Self {
+            config,
+            checks: Checks::default(),
+            ids: Vec::new(),
+            desired: Desired::default(),
+            now: Instant::now(),
+        };
         bench.reload();
         bench
     }
 
-    fn reload(&mut self) {
+    pub(super) fn reload(&mut self) {
         self.config.validate().unwrap();
         let plan = Plan::new(&self.config).unwrap();
         self.ids = self.checks.watch(&plan.subjects);
-        self.desired.configure(plan, &self.ids);
+        self.desired.configure(plan, &self.ids, self.now);
     }
 
-    fn report(&mut self, check: CheckId, health: Health) -> Vec<Change> {
-        self.desired.report(Report { check, verdict: Verdict { health, detail: health.to_string() } })
+    pub(super) fn report(&mut self, check: CheckId, health: Health) -> Vec<Change> {
+        self.advise(check, health, None)
+    }
+
+    pub(super) fn advise(&mut self, check: CheckId, health: Health, advice: Option<Advice>) -> Vec<Change> {
+        let verdict = Verdict { health, detail: health.to_string(), advice };
+        self.desired.report(Report { check, verdict }, self.now)
+    }
+
+    pub(super) fn drain(&mut self, service: &str, server: &str, drained: bool) -> Result<bool, NotFound> {
+        let order = Override { order: Order::Drain { deadline: None }, until: None, emptied: false };
+        self.desired.order(service, server, drained.then_some(order), self.now)
     }
 
     /// Checks `alive` of web1 and web2, `deep` of web1 and web2.
@@ -98,11 +120,11 @@ impl Bench {
     }
 
     /// Weight of a server in the table.
-    fn weight(&self, service: &str, server: &str) -> Option<u32> {
+    pub(super) fn weight(&self, service: &str, server: &str) -> Option<u32> {
         weight_in(self.desired.table(), &self.config, service, server)
     }
 
-    fn weights(&self, service: &str) -> [Option<u32>; 2] {
+    pub(super) fn weights(&self, service: &str) -> [Option<u32>; 2] {
         [self.weight(service, "web1"), self.weight(service, "web2")]
     }
 }
@@ -172,8 +194,8 @@ fn a_new_text_alone_is_no_change_but_is_shown() {
     let mut bench = Bench::new();
     let [alive1, ..] = bench.numbers();
     bench.report(alive1, Health::Up);
-    let verdict = Verdict { health: Health::Up, detail: "other words".to_owned() };
-    assert!(bench.desired.report(Report { check: alive1, verdict }).is_empty());
+    let verdict = Verdict { health: Health::Up, detail: "other words".to_owned(), advice: None };
+    assert!(bench.desired.report(Report { check: alive1, verdict }, bench.now).is_empty());
     let details =
         |bench: &Bench, service| bench.desired.servers(service).map(|s| s.detail).collect::<Vec<_>>();
     assert_eq!(details(&bench, 0), ["other words", ""]);
@@ -203,11 +225,11 @@ fn a_restart_keeps_what_is_in_the_kernel_until_the_first_verdict() {
     for check in before.numbers() {
         before.report(check, Health::Up);
     }
-    before.desired.drain("web", "web2", true).unwrap();
+    before.drain("web", "web2", true).unwrap();
     let kernel = before.desired.table().clone();
 
     let mut bench = Bench::new();
-    assert_eq!(bench.desired.adopt(&kernel), 4);
+    assert_eq!(bench.desired.adopt(&kernel, bench.now), 4);
     assert_eq!(*bench.desired.table(), kernel, "a restart changes nothing");
     let [alive1, alive2, ..] = bench.numbers();
     bench.report(alive1, Health::Down);
@@ -234,7 +256,7 @@ fn verdicts_that_came_before_the_dump_count() {
     };
     let [alive1, ..] = bench.numbers();
     bench.report(alive1, Health::Down);
-    assert_eq!(bench.desired.adopt(&kernel), 2);
+    assert_eq!(bench.desired.adopt(&kernel, bench.now), 2);
     assert_eq!(bench.weights("web"), [None, Some(1)]);
 }
 
@@ -286,10 +308,10 @@ fn drains_hold_until_resumed() {
     for check in bench.numbers() {
         bench.report(check, Health::Up);
     }
-    assert_eq!(bench.desired.drain("web", "web1", true), Ok(true));
-    assert_eq!(bench.desired.drain("web", "web1", true), Ok(false), "again changes nothing");
+    assert_eq!(bench.drain("web", "web1", true), Ok(true));
+    assert_eq!(bench.drain("web", "web1", true), Ok(false), "again changes nothing");
     assert_eq!((bench.weights("web"), bench.weight("api", "web1")), ([Some(0), Some(1)], Some(1)));
-    assert_eq!(bench.desired.servers(0).map(|s| s.drained).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(bench.desired.servers(0).map(|s| s.order.is_some()).collect::<Vec<_>>(), [true, false]);
     let [alive1, ..] = bench.numbers();
     bench.report(alive1, Health::Down);
     assert_eq!(bench.weight("web", "web1"), None, "down is out, drained or not");
@@ -298,14 +320,14 @@ fn drains_hold_until_resumed() {
     bench.config.services[0].real_servers[0].weight = 5;
     bench.reload();
     assert_eq!(bench.weight("web", "web1"), Some(0), "a reload keeps the drain");
-    assert_eq!(bench.desired.drain("web", "web1", false), Ok(true));
+    assert_eq!(bench.drain("web", "web1", false), Ok(true));
     assert_eq!(bench.weight("web", "web1"), Some(5));
 }
 
 #[test]
 fn a_drain_ends_with_its_server() {
     let mut bench = Bench::new();
-    bench.desired.drain("dns", "ns1", true).unwrap();
+    bench.drain("dns", "ns1", true).unwrap();
     assert_eq!(bench.weight("dns", "ns1"), Some(0));
     let removed = bench.config.services[2].real_servers.pop().unwrap();
     bench.reload();
@@ -317,8 +339,8 @@ fn a_drain_ends_with_its_server() {
 #[test]
 fn unknown_names_are_refused() {
     let mut bench = Bench::new();
-    assert_eq!(bench.desired.drain("nope", "web1", true), Err(NotFound::Service("nope".to_owned())));
-    let error = bench.desired.drain("web", "ns1", true).unwrap_err();
+    assert_eq!(bench.drain("nope", "web1", true), Err(NotFound::Service("nope".to_owned())));
+    let error = bench.drain("web", "ns1", true).unwrap_err();
     assert_eq!(error.to_string(), "service \"web\" has no real server \"ns1\"");
 }
 
@@ -362,7 +384,7 @@ proptest! {
                     }
                 }
                 Step::Drain(server, drained) => {
-                    bench.desired.drain("web", ["web1", "web2"][server], drained).unwrap();
+                    bench.drain("web", ["web1", "web2"][server], drained).unwrap();
                 }
                 Step::Weight(server, weight) => {
                     bench.config.services[0].real_servers[server].weight = weight;
@@ -385,7 +407,7 @@ proptest! {
             }
             let incremental = bench.desired.table().clone();
             bench.desired.table.clear();
-            bench.desired.rebuild();
+            bench.desired.settle_all(bench.now);
             prop_assert_eq!(&incremental, bench.desired.table());
             for service in 0..bench.desired.len() {
                 let name = bench.desired.service(service).config.name.clone();
@@ -393,9 +415,9 @@ proptest! {
                     let weight = weight_in(&incremental, &bench.config, &name, &server.config.name);
                     match server.health {
                         Health::Down => prop_assert_eq!(weight, None),
-                        Health::Up if server.drained => prop_assert_eq!(weight, Some(0)),
+                        Health::Up if server.order.is_some() => prop_assert_eq!(weight, Some(0)),
                         Health::Up => prop_assert_eq!(weight, Some(server.config.weight)),
-                        Health::Unknown => prop_assert!(!server.drained || weight.unwrap_or(0) == 0),
+                        Health::Unknown => prop_assert!(server.order.is_none() || weight.unwrap_or(0) == 0),
                     }
                 }
             }

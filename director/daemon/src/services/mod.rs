@@ -5,31 +5,36 @@
 //! table, and publishes what came of it. Nothing depends on the VRRP role: all directors keep the same table.
 
 mod desired;
+mod overrides;
 mod plan;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fairway_config::Config;
-use fairway_health::{Health, Monitor, Report};
+use fairway_health::{CheckId, Health, Monitor, Outcome, Report, Subject};
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
 
-use self::desired::{Change, Desired};
+use self::desired::{Change, Desired, QuorumChange, QuorumState};
+pub use self::overrides::{Order, Override, Store, after};
 use self::plan::Plan;
-use crate::status::{Refused, Reply, ServicesCommand, ServicesStatus, Statistics};
+use crate::status::{Refused, Reply, Seen, ServicesCommand, ServicesStatus, Statistics};
 use crate::table::{self, KernelStatus, TableHandle, TableStatus};
 
 pub(crate) use self::plan::Error;
 
 /// Reports of health checks taken in one go, so that many changes at once become one change of the table.
 const REPORTS: usize = 1024;
+
+/// How often orders that end and connections of drained servers are looked at.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Status is published at once, but then not again for this long: its readers copy all of it.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(50);
@@ -51,31 +56,41 @@ pub(crate) fn verify(config: &Config) -> Result<(), Error> {
 pub(crate) async fn run(
     config: Config,
     table: TableHandle,
+    store: Store,
     mut commands: mpsc::UnboundedReceiver<ServicesCommand>,
     status: watch::Sender<ServicesStatus>,
 ) {
     let (monitor, mut reports) = Monitor::new();
     let mut table_status = table.status();
+    let (emptied, mut empty) = mpsc::unbounded_channel();
     let mut task = Task {
         monitor,
+        subjects: HashMap::new(),
+        store,
+        emptied,
         desired: Desired::default(),
         config: None,
         kernel: table_status.borrow().clone(),
         table,
         adopted: false,
+        handed: None,
         generation: 0,
         waiting: Vec::new(),
         status,
         unpublished: BTreeSet::new(),
         publish_after: Instant::now(),
     };
+    task.desired.restore(task.store.load());
     if let Err(failure) = task.configure(config) {
         error!(error = %failure, "the services cannot be run");
     }
     task.publish();
     let mut batch = Vec::with_capacity(REPORTS);
     let mut table_lives = true;
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let step = task.desired.next_step(std::time::Instant::now());
         tokio::select! {
             command = commands.recv() => match command {
                 Some(ServicesCommand::Stop { reply }) => return task.stop(reply).await,
@@ -88,6 +103,11 @@ pub(crate) async fn run(
                 let latest = table_status.borrow_and_update().clone();
                 task.table_changed(latest, table_lives);
             }
+            _ = ticks.tick(), if !task.desired.overrides().is_empty() => task.tick(),
+            Some((service, server)) = empty.recv() => task.no_connections(&service, &server),
+            () = tokio::time::sleep_until(step.unwrap_or_else(std::time::Instant::now).into()), if step.is_some() => {
+                task.grow();
+            }
             () = tokio::time::sleep_until(task.publish_after), if !task.unpublished.is_empty() => {}
         }
         if Instant::now() >= task.publish_after {
@@ -98,6 +118,11 @@ pub(crate) async fn run(
 
 struct Task {
     monitor: Monitor,
+    /// What each running check probes.
+    subjects: HashMap<CheckId, Subject>,
+    store: Store,
+    /// Where it is told that a drained server has no connections left.
+    emptied: mpsc::UnboundedSender<(String, String)>,
     desired: Desired,
     /// The configuration in force; `None` until one could be run.
     config: Option<Config>,
@@ -107,7 +132,8 @@ struct Task {
     /// Whether the kernel's own table is known. Before that nothing is handed over: it would take out servers
     /// that serve and have no verdict yet.
     adopted: bool,
-    /// The number of the desired table that was handed over last.
+    /// The desired table that was handed over last, and its number.
+    handed: Option<fairway_ipvs::Table>,
     generation: u64,
     /// Who is to be told when a desired table has been carried out.
     waiting: Vec<Waiting>,
@@ -129,8 +155,9 @@ impl Task {
     fn configure(&mut self, config: Config) -> Result<(), Error> {
         let plan = Plan::new(&config)?;
         let checks = self.monitor.watch(&plan.subjects);
+        self.subjects = checks.iter().copied().zip(plan.subjects.iter().cloned()).collect();
         let (services, probes) = (plan.services.len(), checks.iter().collect::<BTreeSet<_>>().len());
-        self.desired.configure(plan, &checks);
+        self.desired.configure(plan, &checks, std::time::Instant::now());
         self.config = Some(config);
         if self.adopted {
             self.adopt_foreign();
@@ -155,7 +182,7 @@ impl Task {
             return;
         }
         if let Some(initial) = &self.kernel.initial {
-            let servers = self.desired.adopt(initial);
+            let servers = self.desired.adopt(initial, std::time::Instant::now());
             self.adopted = true;
             if servers > 0 {
                 info!(servers, "servers found in the kernel keep their weight until their first verdict");
@@ -168,12 +195,13 @@ impl Task {
         let Some(initial) = &self.kernel.initial else { return };
         let was_foreign = |key| initial.get(key).map(|service| (*key, Arc::clone(service)));
         let found = self.kernel.foreign.iter().filter_map(was_foreign).collect();
-        self.desired.adopt(&found);
+        self.desired.adopt(&found, std::time::Instant::now());
     }
 
     /// Tells the table's thread what the kernel is to hold.
     fn hand_over(&mut self) {
         if let Some(config) = self.config.as_ref().filter(|_| self.adopted) {
+            self.handed = Some(self.desired.table().clone());
             self.generation = self.table.set(table::Desired {
                 services: self.desired.table().clone(),
                 timeouts: table::timeouts(config.ipvs.timeouts.as_ref()),
@@ -182,27 +210,49 @@ impl Task {
         }
     }
 
-    fn reports(&mut self, batch: &mut Vec<Report>) {
-        let mut changed = false;
-        for report in batch.drain(..) {
-            self.unpublished.extend(self.desired.services_of(report.check));
-            for change in self.desired.report(report) {
-                changed = true;
-                log(&change);
-            }
+    /// Hands over what has become of a change, if anything has.
+    fn hand_over_changes(&mut self) {
+        for change in self.desired.take_quorum_changes() {
+            log_quorum(&change);
         }
-        if changed {
+        if self.handed.as_ref() != Some(self.desired.table()) {
             self.hand_over();
         }
     }
 
+    fn reports(&mut self, batch: &mut Vec<Report>) {
+        let now = std::time::Instant::now();
+        for report in batch.drain(..) {
+            self.unpublished.extend(self.desired.services_of(report.check));
+            for change in self.desired.report(report, now) {
+                log(&change);
+            }
+        }
+        self.hand_over_changes();
+    }
+
     fn command(&mut self, command: ServicesCommand) {
         match command {
-            ServicesCommand::Drain { service, server, reply } => self.drain(&service, &server, true, reply),
-            ServicesCommand::Resume { service, server, reply } => self.drain(&service, &server, false, reply),
+            ServicesCommand::Order { service, server, order, reply } => {
+                self.order(&service, &server, Some(order), reply);
+            }
+            ServicesCommand::Resume { service, server, reply } => self.order(&service, &server, None, reply),
             ServicesCommand::Statistics { service, server, reply } => {
                 self.statistics(&service, server, reply)
             }
+            ServicesCommand::Probe { service, server, check, reply } => {
+                match self.subjects_of(&service, &server, &check) {
+                    Ok(subjects) => drop(tokio::spawn(probe(subjects, reply))),
+                    Err(refused) => answer(reply, Err(refused)),
+                }
+            }
+            ServicesCommand::Digest { service, server, check, reply } => {
+                match self.subjects_of(&service, &server, &check) {
+                    Ok(subjects) => drop(tokio::spawn(digest(subjects, reply))),
+                    Err(refused) => answer(reply, Err(refused)),
+                }
+            }
+            ServicesCommand::Zero { service, reply } => self.zero(service.as_deref(), reply),
             ServicesCommand::Reconfigure { config, reply } => match self.configure(*config) {
                 Ok(()) => self.answer_when_done(None, reply),
                 Err(failure) => answer(reply, Err(Refused(failure.to_string()))),
@@ -212,19 +262,112 @@ impl Task {
         }
     }
 
-    fn drain(&mut self, service: &str, server: &str, drained: bool, reply: Reply<()>) {
-        let changed = match self.desired.drain(service, server, drained) {
+    fn order(&mut self, service: &str, server: &str, order: Option<Override>, reply: Reply<()>) {
+        let changed = match self.desired.order(service, server, order, std::time::Instant::now()) {
             Ok(changed) => changed,
             Err(failure) => return answer(reply, Err(Refused(failure.to_string()))),
         };
         if changed {
-            let verb = if drained { "drained" } else { "resumed" };
-            info!(service, server, "real server is {verb} by the operator");
-            self.hand_over();
+            match order {
+                Some(order) => info!(service, server, order = %order.order, "order of the operator"),
+                None => info!(service, server, "the operator's order is taken back"),
+            }
+            self.store.save(self.desired.overrides());
+            self.hand_over_changes();
         }
         let index = self.desired.find_service(service).ok();
         self.unpublished.extend(index);
         self.answer_when_done(index.map(|index| self.desired.service(index).key), reply);
+    }
+
+    /// Ends orders whose time has come, and asks after the connections of drained servers.
+    fn tick(&mut self) {
+        let ended = self.desired.expire(SystemTime::now(), std::time::Instant::now());
+        if !ended.is_empty() {
+            for (service, server) in &ended {
+                info!(service, server, "the operator's order has come to its end");
+                self.unpublished.extend(self.desired.find_service(service).ok());
+            }
+            self.store.save(self.desired.overrides());
+            self.hand_over_changes();
+        }
+        for (service, servers) in self.desired.overrides() {
+            for server in servers.iter().filter(|(_, order)| order.is_draining()).map(|(server, _)| server) {
+                let Ok((index, position)) = self.desired.find(service, server) else { continue };
+                let planned = self.desired.service(index);
+                let (key, (destination, _)) = (planned.key, planned.servers[position]);
+                let (table, emptied) = (self.table.clone(), self.emptied.clone());
+                let names = (service.clone(), server.clone());
+                tokio::spawn(async move {
+                    let Ok(found) = table.statistics(key).await else { return };
+                    // One that is not in the table has no connections to wait for either.
+                    let counters = found.destinations.get(&destination).copied().unwrap_or_default();
+                    let connections = [
+                        counters.active_connections,
+                        counters.inactive_connections,
+                        counters.persistent_connections,
+                    ];
+                    if connections == [0; 3] {
+                        let _gone = emptied.send(names);
+                    }
+                });
+            }
+        }
+    }
+
+    /// A drained server has no connections left.
+    fn no_connections(&mut self, service: &str, server: &str) {
+        let order = self.desired.overrides().get(service).and_then(|servers| servers.get(server));
+        let Some(order) = order.copied().filter(Override::is_draining) else { return };
+        info!(service, server, "drained: no connections are left");
+        let done = Some(Override { emptied: true, ..order });
+        if self.desired.order(service, server, done, std::time::Instant::now()).is_ok() {
+            self.store.save(self.desired.overrides());
+            self.unpublished.extend(self.desired.find_service(service).ok());
+            self.hand_over_changes();
+        }
+    }
+
+    /// Lets the weights of servers that start slowly grow.
+    fn grow(&mut self) {
+        let services = self.desired.step(std::time::Instant::now());
+        self.unpublished.extend(services);
+        self.hand_over_changes();
+    }
+
+    /// The checks of a server with what they probe; only the named one, if one is named.
+    fn subjects_of(
+        &self,
+        service: &str,
+        server: &str,
+        check: &str,
+    ) -> Result<Vec<(String, Subject)>, Refused> {
+        let checks = self.desired.checks(service, server).map_err(|failure| Refused(failure.to_string()))?;
+        let found: Vec<_> = checks
+            .filter(|(name, _)| check.is_empty() || *name == check)
+            .filter_map(|(name, id)| Some((name.to_owned(), self.subjects.get(&id)?.clone())))
+            .collect();
+        match (found.is_empty(), check) {
+            (false, _) => Ok(found),
+            (true, "") => {
+                Err(Refused(format!("server \"{server}\" of service \"{service}\" is not checked")))
+            }
+            (true, _) => {
+                Err(Refused(format!("server \"{server}\" of service \"{service}\" has no check \"{check}\"")))
+            }
+        }
+    }
+
+    fn zero(&self, service: Option<&str>, reply: Reply<()>) {
+        let keys = match service {
+            None => (0..self.desired.len()).map(|index| self.desired.service(index).key).collect(),
+            Some(name) => match self.desired.find_service(name) {
+                Ok(index) => vec![self.desired.service(index).key],
+                Err(failure) => return answer(reply, Err(Refused(failure.to_string()))),
+            },
+        };
+        let table = self.table.clone();
+        tokio::spawn(async move { answer(reply, table.zero(keys).await) });
     }
 
     fn statistics(&self, service: &str, server: Option<String>, reply: Reply<Statistics>) {
@@ -332,5 +475,43 @@ fn log(change: &Change) {
             let (check_health, server_health) = (verdict.health.as_str(), after.as_str());
             info!(service, server, check, check_health, server_health, detail, "health check changed");
         }
+    }
+}
+
+/// Runs checks once each, beside the running ones.
+async fn probe(subjects: Vec<(String, Subject)>, reply: Reply<Vec<Seen>>) {
+    let mut seen = Vec::with_capacity(subjects.len());
+    for (check, subject) in subjects {
+        let start = Instant::now();
+        let outcome = fairway_health::probe(&subject).await;
+        seen.push(Seen {
+            check,
+            outcome: match outcome {
+                Outcome::Pass(_) | Outcome::Warn(_) | Outcome::Advice(..) => "pass",
+                Outcome::Fail(_) | Outcome::Refused(_) => "fail",
+                Outcome::Inconclusive(_) => "inconclusive",
+            },
+            detail: outcome.detail().to_owned(),
+            took: start.elapsed(),
+        });
+    }
+    answer(reply, Ok(seen));
+}
+
+/// The digests of the first HTTP check.
+async fn digest(subjects: Vec<(String, Subject)>, reply: Reply<Vec<String>>) {
+    let http = subjects.iter().find(|(_, subject)| subject.spec().check().http.is_some());
+    let Some((_, subject)) = http.or(subjects.first()) else {
+        return answer(reply, Err(Refused("there is no such check".to_owned())));
+    };
+    let digests = fairway_health::digests(subject).await.map_err(Refused);
+    answer(reply, digests.map(|digests| digests.map(|digest| digest.to_string()).to_vec()));
+}
+
+fn log_quorum(change: &QuorumChange) {
+    let QuorumChange { service, state, weight, sorry } = change;
+    match state {
+        QuorumState::Down => warn!(service, weight, sorry_server = sorry, "quorum lost"),
+        QuorumState::Unknown | QuorumState::Up => info!(service, weight, "quorum reached"),
     }
 }

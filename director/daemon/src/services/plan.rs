@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fairway_config::{Config, Service};
-use fairway_health::{Spec, Subject};
+use fairway_health::{Launcher, Spec, Subject};
 use fairway_ipvs::{BadName, Destination, DestinationKey, ServiceKey, Settings};
 
 use crate::table;
@@ -59,6 +59,8 @@ pub struct PlannedService {
     pub settings: Settings,
     /// Its real servers, in the order of the configuration, as the kernel knows them.
     pub servers: Vec<(DestinationKey, Destination)>,
+    /// Its sorry server, as the kernel knows it while it serves.
+    pub sorry: Option<(DestinationKey, Destination)>,
 }
 
 impl Plan {
@@ -69,8 +71,9 @@ impl Plan {
     pub fn new(config: &Config) -> Result<Self, Error> {
         let mut problems = Vec::new();
         let mut specs = HashMap::new();
+        let launcher = launcher();
         for (name, check) in &config.checks {
-            match Spec::new(check) {
+            match Spec::new(check, &launcher) {
                 Ok(spec) => {
                     specs.insert(name.as_str(), Arc::new(spec));
                 }
@@ -88,7 +91,7 @@ impl Plan {
                 let target = SocketAddr::new(server.address, server.port);
                 // A name without a check is an error of the configuration; it has been refused before.
                 for (name, spec) in
-                    service.checks.iter().filter_map(|name| specs.get_key_value(name.as_str()))
+                    service.checks_of(server).iter().filter_map(|name| specs.get_key_value(name.as_str()))
                 {
                     match Subject::new(target, spec.clone()) {
                         Ok(subject) => subjects.push(subject),
@@ -104,6 +107,12 @@ impl Plan {
     }
 }
 
+/// The director itself, in the verb that gives up all rights before it becomes a script.
+fn launcher() -> Launcher {
+    let own = std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
+    Launcher(own.map(|path| vec![path, "exec".to_owned(), "--".to_owned()]).unwrap_or_default())
+}
+
 impl PlannedService {
     fn new(config: &Service) -> Result<Self, BadName> {
         let servers = config.real_servers.iter().map(|server| table::destination(server, server.weight));
@@ -111,6 +120,7 @@ impl PlannedService {
             key: table::service_key(&config.listen),
             settings: table::settings(config)?,
             servers: servers.collect(),
+            sorry: config.sorry_server.as_ref().map(table::sorry_destination),
             config: config.clone(),
         })
     }

@@ -13,6 +13,8 @@ use crate::table::fake::FakeKernel;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
+const DRAIN: Override = Override { order: Order::Drain { deadline: None }, until: None, emptied: false };
+
 /// The task under test, with its surroundings.
 struct Running {
     kernel: FakeKernel,
@@ -23,10 +25,14 @@ struct Running {
 
 impl Running {
     fn start(kernel: FakeKernel, config: &str) -> Self {
+        Self::start_with(kernel, config, Store::default())
+    }
+
+    fn start_with(kernel: FakeKernel, config: &str, store: Store) -> Self {
         let table = TableHandle::spawn_on(kernel.clone()).unwrap();
         let (commands, requests) = Handle::new();
         let (sender, status) = watch::channel(ServicesStatus::new());
-        let task = tokio::spawn(run(Config::from_toml(config).unwrap(), table, requests, sender));
+        let task = tokio::spawn(run(Config::from_toml(config).unwrap(), table, store, requests, sender));
         Self { kernel, commands, status, task }
     }
 
@@ -45,8 +51,12 @@ impl Running {
     }
 
     async fn drain(&self, service: &str, server: &str) -> Result<(), Refused> {
+        self.order(service, server, DRAIN).await
+    }
+
+    async fn order(&self, service: &str, server: &str, order: Override) -> Result<(), Refused> {
         let (service, server) = (service.to_owned(), server.to_owned());
-        self.commands.ask(|reply| ServicesCommand::Drain { service, server, reply }).await
+        self.commands.ask(|reply| ServicesCommand::Order { service, server, order, reply }).await
     }
 
     async fn resume(&self, service: &str, server: &str) -> Result<(), Refused> {
@@ -212,17 +222,69 @@ async fn drains_are_in_the_kernel_when_they_are_answered_and_survive_a_reload() 
     running.drain("web", "web1").await.unwrap();
     assert_eq!(in_kernel(&running.kernel, target), Some(0));
     let shown = running.status.borrow_and_update()["web"].real_servers["web1"].clone();
-    assert_eq!((shown.effective_weight, shown.weight, shown.drained), (Some(0), 3, true));
+    assert_eq!((shown.effective_weight, shown.weight, shown.drained()), (Some(0), 3, true));
     running.reload(&web(target, 4, "")).await.unwrap();
     assert_eq!(in_kernel(&running.kernel, target), Some(0));
     running.resume("web", "web1").await.unwrap();
     assert_eq!(in_kernel(&running.kernel, target), Some(4));
-    assert!(!running.status.borrow()["web"].real_servers["web1"].drained);
+    assert!(!running.status.borrow()["web"].real_servers["web1"].drained());
     assert_eq!(
         running.drain("web", "web9").await.unwrap_err().0,
         "service \"web\" has no real server \"web9\""
     );
     assert_eq!(running.resume("shop", "web1").await.unwrap_err().0, "there is no service \"shop\"");
+}
+
+#[tokio::test]
+async fn orders_outlive_the_director_and_drained_servers_leave() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = || Store::at(directory.path().join("overrides.json"));
+    let kernel = FakeKernel::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let text = web(target, 3, "tcp = {}\nevery = \"50ms\"");
+    let mut running = Running::start_with(kernel.clone(), &text, store());
+    running.until_weight(Some(3)).await;
+    running.order("web", "web1", Override { order: Order::Weight(8), ..DRAIN }).await.unwrap();
+    assert_eq!(in_kernel(&kernel, target), Some(8));
+    running.order("web", "web1", DRAIN).await.unwrap();
+    assert_eq!(in_kernel(&kernel, target), Some(0), "it has a connection");
+    drop(running);
+
+    let mut running = Running::start_with(kernel.clone(), &text, store());
+    let web = running.until(|web| web.real_servers["web1"].health == "up").await;
+    assert!(web.real_servers["web1"].drained());
+    running.until_weight(Some(0)).await;
+    kernel.state().idle = true;
+    let web = running.until(|web| web.real_servers["web1"].order.as_ref().is_some_and(|o| o.done)).await;
+    assert!(web.real_servers["web1"].drained());
+    running.until_weight(None).await;
+    running.resume("web", "web1").await.unwrap();
+    assert_eq!(in_kernel(&kernel, target), Some(3));
+    let soon = SystemTime::now() + Duration::from_millis(1500);
+    running
+        .order("web", "web1", Override { order: Order::Disable, until: Some(soon), emptied: false })
+        .await
+        .unwrap();
+    assert_eq!(in_kernel(&kernel, target), None);
+    let web = running.until_weight(Some(3)).await;
+    assert_eq!(web.real_servers["web1"].order, None, "it has ended by itself");
+    assert_eq!(store().load(), overrides::Overrides::new());
+}
+
+#[tokio::test]
+async fn counters_are_zeroed_where_they_are_ours() {
+    let text = web("192.0.2.9:80".parse().unwrap(), 1, "");
+    let running = Running::start(FakeKernel::default(), &text);
+    running.reload(&text).await.unwrap();
+    let zero = |service: Option<&str>| {
+        let service = service.map(str::to_owned);
+        running.commands.ask(|reply| ServicesCommand::Zero { service, reply })
+    };
+    zero(None).await.unwrap();
+    zero(Some("web")).await.unwrap();
+    assert_eq!(running.kernel.state().zeroed, [web_key(), web_key()]);
+    assert_eq!(zero(Some("mail")).await, Err(Refused("there is no service \"mail\"".to_owned())));
 }
 
 #[tokio::test]
@@ -329,6 +391,6 @@ async fn statistics_are_named() {
     let service = ask(None).await.unwrap();
     assert_eq!((service["connections"], service["bytes-out-per-second"]), (0, 0));
     assert!(!service.contains_key("active-connections"));
-    assert_eq!(ask(Some("web1")).await.unwrap()["active-connections"], 0);
+    assert_eq!(ask(Some("web1")).await.unwrap()["active-connections"], 1);
     assert!(ask(Some("web2")).await.unwrap_err().0.contains("has no real server \"web2\""));
 }

@@ -3,7 +3,8 @@
 use fairway_ipvs::{Counters, DestinationKey, ServiceKey};
 
 use super::desired::{Desired, ServerView};
-use crate::status::{RealServerStatus, ServiceStatus, Statistics};
+use super::overrides::Order;
+use crate::status::{OrderStatus, RealServerStatus, ServiceStatus, Statistics};
 use crate::table::{KernelStatus, TableStatus};
 
 /// The status of a service: what is wanted, and what the kernel has.
@@ -11,7 +12,7 @@ pub(super) fn service(desired: &Desired, index: usize, kernel: &TableStatus) -> 
     let planned = desired.service(index);
     let (listen, installed) = (planned.config.listen, kernel.installed.get(&planned.key));
     let server = |view: ServerView<'_>| {
-        let ServerView { config, key, health, detail, drained } = view;
+        let ServerView { config, key, health, detail, order } = view;
         let in_kernel = installed.and_then(|service| service.destinations.get(&key));
         let status = RealServerStatus {
             address: config.address,
@@ -21,7 +22,15 @@ pub(super) fn service(desired: &Desired, index: usize, kernel: &TableStatus) -> 
             effective_weight: in_kernel.map(|destination| destination.weight),
             health: health.as_str(),
             detail,
-            drained,
+            order: order.map(|order| OrderStatus {
+                words: order.order.to_string(),
+                done: order.emptied,
+                until: order.until,
+                deadline: match order.order {
+                    Order::Drain { deadline } => deadline,
+                    Order::Disable | Order::Weight(_) => None,
+                },
+            }),
         };
         (config.name.clone(), status)
     };
@@ -31,6 +40,11 @@ pub(super) fn service(desired: &Desired, index: usize, kernel: &TableStatus) -> 
         protocol: listen.protocol().map_or("", fairway_config::Protocol::name),
         scheduler: planned.config.scheduler.name(),
         kernel_error: error(&planned.key, kernel).map(str::to_owned),
+        quorum: desired.quorum(index).as_str(),
+        sorry: planned
+            .sorry
+            .and_then(|(key, _)| installed?.destinations.get(&key))
+            .is_some_and(|d| d.weight > 0),
         real_servers: desired.servers(index).map(server).collect(),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::*;
-use crate::status::{GroupStatus, RealServerStatus, ServiceStatus};
+use crate::status::{GroupStatus, OrderStatus, RealServerStatus, ServiceStatus};
 
 fn group(state: &'static str, forced: &'static str) -> GroupStatus {
     let (cause, instances) = (String::new(), BTreeMap::new());
@@ -14,7 +14,7 @@ fn group(state: &'static str, forced: &'static str) -> GroupStatus {
 
 fn service(servers: &[(&str, &'static str, bool)]) -> ServiceStatus {
     let address = "192.0.2.1".parse().unwrap();
-    let server = |health, drained| RealServerStatus {
+    let server = |health, drained: bool| RealServerStatus {
         address,
         port: 80,
         forward: "direct",
@@ -22,7 +22,7 @@ fn service(servers: &[(&str, &'static str, bool)]) -> ServiceStatus {
         effective_weight: Some(1),
         health,
         detail: String::new(),
-        drained,
+        order: drained.then(drain),
     };
     ServiceStatus {
         address: Some(address),
@@ -30,8 +30,14 @@ fn service(servers: &[(&str, &'static str, bool)]) -> ServiceStatus {
         protocol: "tcp",
         scheduler: "wlc",
         kernel_error: None,
+        quorum: "up",
+        sorry: false,
         real_servers: servers.iter().map(|(n, h, d)| ((*n).to_owned(), server(h, *d))).collect(),
     }
+}
+
+fn drain() -> OrderStatus {
+    OrderStatus { words: "drain".to_owned(), done: false, until: None, deadline: None }
 }
 
 fn vrrp(state: &'static str) -> VrrpStatus {
@@ -63,7 +69,7 @@ fn one_line_says_it_all() {
     services.remove("dns");
     let web = services.get_mut("web").unwrap();
     web.kernel_error = Some("no such scheduler".to_owned());
-    web.real_servers.get_mut("web1").unwrap().drained = true;
+    web.real_servers.get_mut("web1").unwrap().order = Some(drain());
     web.real_servers.get_mut("web2").unwrap().health = "down";
     assert_eq!(
         summary(&groups, &services, &kernel, true),

@@ -61,18 +61,27 @@ pub(crate) fn settings(service: &config::Service) -> Result<Settings, BadName> {
 /// A configured real server with the weight it is to have now.
 pub(crate) fn destination(server: &config::RealServer, weight: u32) -> (DestinationKey, Destination) {
     let key = DestinationKey { address: server.address, port: server.port };
-    let forward = match server.forward {
-        config::Forward::Direct => Forward::Direct,
-        config::Forward::Nat => Forward::Nat,
-        config::Forward::Tunnel(tunnel) => Forward::Tunnel(encapsulation(tunnel)),
-    };
     let destination = Destination {
-        forward,
+        forward: forward(server.forward),
         weight,
         upper_threshold: server.upper_threshold,
         lower_threshold: server.lower_threshold,
     };
     (key, destination)
+}
+
+/// A configured sorry server while it serves.
+pub(crate) fn sorry_destination(server: &config::SorryServer) -> (DestinationKey, Destination) {
+    let key = DestinationKey { address: server.address, port: server.port };
+    (key, Destination::new(forward(server.forward), 1))
+}
+
+fn forward(forward: config::Forward) -> Forward {
+    match forward {
+        config::Forward::Direct => Forward::Direct,
+        config::Forward::Nat => Forward::Nat,
+        config::Forward::Tunnel(tunnel) => Forward::Tunnel(encapsulation(tunnel)),
+    }
 }
 
 fn encapsulation(tunnel: config::Tunnel) -> Tunnel {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use fairway_ipvs::{
-    Errno, Error, Failure, Info, Operation, Service, ServiceKey, Settings, Statistics, Table, Timeouts,
+    DestinationCounters, Errno, Error, Failure, Info, Operation, Service, ServiceKey, Settings, Statistics,
+    Table, Timeouts,
 };
 
 use super::kernel::{Connect, Kernel};
@@ -24,6 +25,10 @@ pub(crate) struct State {
     pub(crate) log: Vec<Operation>,
     /// How often the whole table was read.
     pub(crate) dumps: usize,
+    /// Servers have no connections; otherwise each has one.
+    pub(crate) idle: bool,
+    /// Services whose counters were set to zero.
+    pub(crate) zeroed: Vec<ServiceKey>,
     /// The next `apply` loses answers, as when the socket's buffer overflows, after half of its operations.
     pub(crate) lose_answers: bool,
 }
@@ -116,8 +121,18 @@ impl Kernel for FakeKernel {
     fn statistics(&mut self, key: &ServiceKey) -> Result<Option<Statistics>, Error> {
         let state = self.state();
         let Some(service) = state.table.get(key) else { return Ok(None) };
-        let destinations = service.destinations.keys().map(|key| (*key, Default::default()));
+        let counters = DestinationCounters {
+            active_connections: u32::from(!state.idle),
+            ..DestinationCounters::default()
+        };
+        let destinations = service.destinations.keys().map(|key| (*key, counters));
         Ok(Some(Statistics { destinations: destinations.collect(), ..Statistics::default() }))
+    }
+
+    fn zero(&mut self, key: &ServiceKey) -> Result<bool, Error> {
+        let mut state = self.state();
+        state.zeroed.push(*key);
+        Ok(state.table.contains_key(key))
     }
 
     fn timeouts(&mut self) -> Result<Timeouts, Error> {

@@ -14,6 +14,8 @@ use crate::status::Reply;
 pub(super) enum Request {
     /// Counters of a service.
     Statistics { service: ServiceKey, reply: Reply<Statistics> },
+    /// Set the counters of services to zero.
+    Zero { services: Vec<ServiceKey>, reply: Reply<()> },
     /// End, with or without deleting our services.
     Stop { keep: bool, reply: Reply<()> },
 }

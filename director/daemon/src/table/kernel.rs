@@ -18,6 +18,8 @@ pub(crate) trait Kernel: Send + 'static {
     fn service(&mut self, key: &ServiceKey) -> Result<Option<Service>, Error>;
     /// Counters of a service.
     fn statistics(&mut self, key: &ServiceKey) -> Result<Option<Statistics>, Error>;
+    /// Sets the counters of a service to zero; whether it is there.
+    fn zero(&mut self, key: &ServiceKey) -> Result<bool, Error>;
     /// Connection timeouts.
     fn timeouts(&mut self) -> Result<Timeouts, Error>;
     /// Sets the given ones.
@@ -65,6 +67,10 @@ impl Kernel for Client {
 
     fn statistics(&mut self, key: &ServiceKey) -> Result<Option<Statistics>, Error> {
         Self::statistics(self, key)
+    }
+
+    fn zero(&mut self, key: &ServiceKey) -> Result<bool, Error> {
+        Self::zero(self, key)
     }
 
     fn timeouts(&mut self) -> Result<Timeouts, Error> {

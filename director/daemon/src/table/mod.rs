@@ -28,7 +28,7 @@ use std::time::Duration;
 use fairway_ipvs::{Info, ServiceKey, Statistics, Table, Timeouts};
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use convert::{destination, service_key, settings, timeouts};
+pub(crate) use convert::{destination, service_key, settings, sorry_destination, timeouts};
 pub(crate) use kernel::release;
 
 use crate::status::Refused;
@@ -128,6 +128,16 @@ impl TableHandle {
     pub(crate) async fn statistics(&self, service: ServiceKey) -> Result<Statistics, Refused> {
         let (reply, answer) = oneshot::channel();
         self.inbox.0.request(Request::Statistics { service, reply });
+        answer.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Sets the kernel's counters of services and their servers to zero.
+    ///
+    /// # Errors
+    /// [`Refused`] when the kernel does not have one of them, or cannot be asked.
+    pub(crate) async fn zero(&self, services: Vec<ServiceKey>) -> Result<(), Refused> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.0.request(Request::Zero { services, reply });
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 

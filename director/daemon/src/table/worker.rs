@@ -132,6 +132,9 @@ impl<C: Connect> Worker<C> {
                         // An asker who is gone needs no answer.
                         let _gone = reply.send(self.statistics(&service));
                     }
+                    Request::Zero { services, reply } => {
+                        let _gone = reply.send(self.zero(&services));
+                    }
                     Request::Stop { keep, reply } => {
                         let result = if keep { Ok(()) } else { self.delete_ours() };
                         self.inbox.end();
@@ -347,6 +350,24 @@ impl<C: Connect> Worker<C> {
                 Err(Refused(text))
             }
         }
+    }
+
+    fn zero(&mut self, services: &[ServiceKey]) -> Result<(), Refused> {
+        for service in services {
+            let Some(kernel) = &mut self.kernel else {
+                return Err(Refused(self.info.as_ref().err().cloned().unwrap_or_default()));
+            };
+            match kernel.zero(service) {
+                Ok(true) => {}
+                Ok(false) => return Err(Refused(format!("the kernel does not have service {service}"))),
+                Err(failure) => {
+                    let text = with_sources(&failure);
+                    self.lost(&failure);
+                    return Err(Refused(text));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Deletes what is ours. Foreign services stay.

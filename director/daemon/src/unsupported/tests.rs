@@ -12,11 +12,11 @@ const FULL: &str = include_str!("../../../config/tests/full.toml");
 #[test]
 fn a_refusal_names_place_and_remedy() {
     let text = "version = 1\ncluster = \"shop\"\nhost = \"lb1\"\n\
-                [checks.up]\nping = {}\n\
+                [checks.up]\ntcp = {}\nvia = \"vip\"\n\
                 [[service]]\nname = \"web\"\nlisten = { address = \"192.0.2.1\", port = 80, protocol = \"tcp\" }\n\
-                on-failure = \"weight-zero\"\n";
+                suspend-on-backup = true\n";
     let found: Vec<_> = settings(&Config::from_toml(text).unwrap()).iter().map(ToString::to_string).collect();
-    for place in ["checks.up.ping: ping", "service.web.on-failure: on-failure"] {
+    for place in ["checks.up.via: via", "service.web.suspend-on-backup: suspend-on-backup"] {
         let expected = format!("{place} is not carried out by this version of the director; remove it");
         assert!(found.contains(&expected), "{expected} is not in {found:#?}");
     }
@@ -26,10 +26,10 @@ fn a_refusal_names_place_and_remedy() {
 fn a_file_with_such_a_setting_is_refused_with_its_line() {
     let dir = tempfile::TempDir::new().unwrap();
     let path = dir.path().join("director.toml");
-    let text = "version = 1\ncluster = \"shop\"\nhost = \"lb1\"\n\n[checks.up]\nping = {}\n";
+    let text = "version = 1\ncluster = \"shop\"\nhost = \"lb1\"\n\n[checks.up]\ntcp = {}\nvia = \"vip\"\n";
     fs::write(&path, text).unwrap();
     let refusal = crate::config::load(&path).unwrap_err().to_string();
-    assert!(refusal.ends_with("director.toml:6: checks.up.ping: ping is not carried out by this version of the director; remove it"), "{refusal}");
+    assert!(refusal.ends_with("director.toml:7: checks.up.via: via is not carried out by this version of the director; remove it"), "{refusal}");
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub(crate) enum Command {
     SetConfig = 12,
     GetConfig = 13,
     GetInfo = 15,
+    Zero = 16,
 }
 
 /// `IPVS_CMD_ATTR_*`, the first level of every command.

@@ -17,8 +17,8 @@ use crate::report::{Problems, Rule};
 pub use check::RawCheck;
 pub use failover::{RawDirectors, RawGroup, RawVrid};
 pub use hosts::{RawHost, RawInterface, RawNetwork, RawVirtualIp};
-pub use service::{RawCheckUse, RawPersistence, RawServer, RawService};
-pub use text::{AddressText, AllowText, ListenTarget, ListenText};
+pub use service::{RawCheckUse, RawFwmark, RawPersistence, RawServer, RawService};
+pub use text::{AddressText, AllowText, ListenTarget, ListenText, Ports};
 pub use tunnel::RawTunnel;
 
 /// The version of the topology's schema that this release reads.

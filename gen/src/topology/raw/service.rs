@@ -1,8 +1,14 @@
 //! Virtual services as written.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 
-use fairway_config::{Period, Protocol, Scheduler, SchedulerFlag, StartHealth};
+use fairway_config::{
+    ChecksRequired, OnFailure, Period, PersistenceEngine, Protocol, Quorum, Scheduler, SchedulerFlag,
+    StartHealth,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_spanned::Spanned;
 
 use super::super::Forward;
@@ -42,8 +48,32 @@ pub struct RawService {
     pub checks: Vec<RawCheckUse>,
     /// `start`.
     pub start: Option<Spanned<StartHealth>>,
+    /// `checks-required`.
+    pub checks_required: Option<ChecksRequired>,
+    /// `on-failure`.
+    pub on_failure: Option<OnFailure>,
+    /// `slow-start`.
+    pub slow_start: Option<Spanned<Period>>,
+    /// `suspend-on-backup`.
+    pub suspend_on_backup: bool,
+    /// `quorum`.
+    pub quorum: Option<Spanned<Quorum>>,
+    /// `fwmark`: true, or the mark.
+    pub fwmark: Option<Spanned<RawFwmark>>,
+    /// `sorry-server`.
+    pub sorry_server: Named<RawServer>,
     /// `real-servers`.
     pub real_servers: Named<RawServer>,
+}
+
+/// `fwmark`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum RawFwmark {
+    /// Whether there is one, of the generator's choice.
+    Flag(bool),
+    /// The mark itself.
+    Mark(NonZeroU32),
 }
 
 /// `persistence`.
@@ -55,6 +85,8 @@ pub struct RawPersistence {
     pub prefix: Option<Spanned<i64>>,
     /// `prefix6`, for IPv6.
     pub prefix6: Option<Spanned<i64>>,
+    /// `engine`.
+    pub engine: Option<Spanned<PersistenceEngine>>,
 }
 
 /// One element of `checks`.
@@ -81,6 +113,12 @@ pub struct RawServer {
     pub upper_threshold: Option<Spanned<i64>>,
     /// `lower-threshold`.
     pub lower_threshold: Option<Spanned<i64>>,
+    /// `checks`, where they are not the service's.
+    pub checks: Option<Vec<RawCheckUse>>,
+    /// `on-failure`.
+    pub on_failure: Option<OnFailure>,
+    /// `inhibit`, of a sorry server.
+    pub inhibit: bool,
 }
 
 const LISTEN: &str = "a list such as [\"shop:80\"]";
@@ -136,10 +174,30 @@ pub(super) fn read_service(
             let words = [("pessimistic", StartHealth::Pessimistic), ("optimistic", StartHealth::Optimistic)];
             v.choice(problems, Rule::BadValue, &words)
         }),
+        checks_required: read(problems, table.optional("checks-required")),
+        on_failure: read(problems, table.optional("on-failure")),
+        slow_start: read_place(problems, table.optional("slow-start")),
+        suspend_on_backup: read(problems, table.optional("suspend-on-backup")).unwrap_or_default(),
+        quorum: read_place(problems, table.optional("quorum")),
+        fwmark: read_place(problems, table.optional("fwmark")),
+        sorry_server: table
+            .optional("sorry-server")
+            .and_then(|v| read_sorry_server(problems, &v))
+            .unwrap_or_default(),
         real_servers: servers.and_then(|v| read_servers(problems, &v)).unwrap_or_default(),
     };
     table.finish(problems);
     Some(service)
+}
+
+fn read<T: DeserializeOwned>(problems: &mut Problems, value: Option<Value<'_>>) -> Option<T> {
+    value.and_then(|v| v.read(problems, v.span.clone()))
+}
+
+/// The same, with its place.
+fn read_place<T: DeserializeOwned>(problems: &mut Problems, value: Option<Value<'_>>) -> Option<Spanned<T>> {
+    let value = value?;
+    Some(Spanned::new(value.span.clone(), value.read(problems, value.span.clone())?))
 }
 
 fn read_flags(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<Vec<SchedulerFlag>>> {
@@ -172,8 +230,9 @@ fn read_persistence(problems: &mut Problems, value: &Value<'_>) -> Option<RawPer
         table.required(problems, "timeout", "timeout = \"2h\"").and_then(|v| v.parsed(problems, period));
     let prefix = table.optional("prefix").and_then(|v| v.integer(problems, 1..=32));
     let prefix6 = table.optional("prefix6").and_then(|v| v.integer(problems, 1..=128));
+    let engine = read_place(problems, table.optional("engine"));
     table.finish(problems);
-    Some(RawPersistence { timeout, prefix, prefix6 })
+    Some(RawPersistence { timeout, prefix, prefix6, engine })
 }
 
 fn read_checks(problems: &mut Problems, value: &Value<'_>) -> Vec<RawCheckUse> {
@@ -223,7 +282,46 @@ fn read_server(problems: &mut Problems, value: Value<'_>, name: Range<usize>) ->
         .and_then(|v| v.one_or_list(problems, "an address, or one for each family"))
         .unwrap_or_default();
     let managed = table.optional("managed").and_then(|v| v.boolean(problems));
+    let checks = table.optional("checks").map(|v| read_checks(problems, &v));
+    let on_failure = read(problems, table.optional("on-failure"));
     table.finish(problems);
     let addresses = addresses.iter().filter_map(|v| read_address(problems, v)).collect();
-    Some(RawServer { weight, port, addresses, managed, upper_threshold, lower_threshold })
+    Some(RawServer {
+        weight,
+        port,
+        addresses,
+        managed,
+        upper_threshold,
+        lower_threshold,
+        checks,
+        on_failure,
+        inhibit: false,
+    })
+}
+
+/// One server, by name like the others.
+fn read_sorry_server(problems: &mut Problems, value: &Value<'_>) -> Option<Named<RawServer>> {
+    let want = "one server, such as { sorry1 = {} }";
+    let named = value.table(problems, want)?.named(problems, |problems, value, name| {
+        let mut table = value.table(problems, "a table such as {}")?.at(name);
+        let port = table.optional("port").and_then(|v| v.integer(problems, 1..=65535));
+        let addresses = table
+            .optional("address")
+            .and_then(|v| v.one_or_list(problems, "an address, or one for each family"))
+            .unwrap_or_default();
+        let managed = table.optional("managed").and_then(|v| v.boolean(problems));
+        let inhibit = table.optional("inhibit").and_then(|v| v.boolean(problems));
+        table.finish(problems);
+        let addresses = addresses.iter().filter_map(|v| read_address(problems, v)).collect();
+        let inhibit = inhibit.is_some_and(Spanned::into_inner);
+        Some(RawServer { port, addresses, managed, inhibit, ..RawServer::default() })
+    });
+    for (name, Entry { key, span, .. }) in &named {
+        super::check_name(problems, key, span.clone(), name);
+    }
+    if named.len() > 1 {
+        let (message, remedy) = ("a service has one sorry server", format!("write {want}"));
+        problems.add(Rule::ServiceSetting, &value.key, value.span.clone(), message, remedy);
+    }
+    Some(named)
 }

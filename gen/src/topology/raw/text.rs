@@ -1,5 +1,6 @@
 //! Values with a form of their own inside a string.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -44,13 +45,45 @@ impl FromStr for AddressText {
     }
 }
 
-/// What a service listens on: `shop:80`, `192.168.1.1:80` or `[fd00::1]:80`.
+/// Ports that follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ports {
+    /// The first one; 0 for every port.
+    pub first: u16,
+    /// The last one.
+    pub last: u16,
+}
+
+impl Ports {
+    /// One port, or with 0 every port.
+    pub const fn one(port: u16) -> Self {
+        Self { first: port, last: port }
+    }
+
+    /// Whether these are all ports there are.
+    pub const fn is_every(self) -> bool {
+        self.first == 0
+    }
+
+    /// How many there are.
+    pub const fn count(self) -> usize {
+        (self.last - self.first) as usize + 1
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last { self.first.fmt(f) } else { write!(f, "{}-{}", self.first, self.last) }
+    }
+}
+
+/// What a service listens on: `shop:80`, `192.168.1.1:80,443`, `[fd00::1]:8000-8099`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenText {
     /// The virtual IP.
     pub target: ListenTarget,
-    /// The port, 0 for every port.
-    pub port: u16,
+    /// The ports.
+    pub ports: Vec<Ports>,
 }
 
 /// The virtual IP of a [`ListenText`].
@@ -68,7 +101,7 @@ impl FromStr for ListenText {
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let bad = || {
             InvalidValue(format!(
-                "\"{text}\" is not a virtual IP and a port; write \"NAME:80\", \"192.168.1.1:80\" or \"[fd00::1]:80\""
+                "\"{text}\" is not a virtual IP and ports; write \"NAME:80\", \"192.168.1.1:80,443\" or \"[fd00::1]:8000-8099\""
             ))
         };
         let (target, port) = text.rsplit_once(':').ok_or_else(bad)?;
@@ -81,8 +114,22 @@ impl FromStr for ListenText {
                 Err(_) => ListenTarget::Name(target.to_owned()),
             },
         };
-        Ok(Self { target, port: port.parse().map_err(|_| bad())? })
+        let ports =
+            port.split(',').map(|ports| read_ports(ports).ok_or_else(bad)).collect::<Result<Vec<_>, _>>()?;
+        if ports.len() > 1 && ports.iter().any(|ports| ports.is_every()) {
+            return Err(InvalidValue(format!(
+                "\"{text}\" has every port (0) and others besides; write one or the other"
+            )));
+        }
+        Ok(Self { target, ports })
     }
+}
+
+/// `80` or `8000-8099`.
+fn read_ports(text: &str) -> Option<Ports> {
+    let Some((first, last)) = text.split_once('-') else { return Some(Ports::one(text.parse().ok()?)) };
+    let ports = Ports { first: first.parse().ok()?, last: last.parse().ok()? };
+    (ports.first != 0 && ports.first <= ports.last).then_some(ports)
 }
 
 /// A port the firewall lets in: `22/tcp`.
@@ -119,17 +166,29 @@ mod tests {
     fn listens_are_names_addresses_or_bracketed_addresses() {
         let name = |n: &str| ListenTarget::Name(n.to_owned());
         let address = |a: &str| ListenTarget::Address(a.parse().unwrap());
-        for (text, target, port) in [
-            ("shop:80", name("shop"), 80),
-            ("192.168.1.1:443", address("192.168.1.1"), 443),
-            ("[fd00::1]:53", address("fd00::1"), 53),
-            ("shop:0", name("shop"), 0),
+        for (text, target, ports) in [
+            ("shop:80", name("shop"), vec![Ports::one(80)]),
+            ("192.168.1.1:443", address("192.168.1.1"), vec![Ports::one(443)]),
+            ("[fd00::1]:53,853", address("fd00::1"), vec![Ports::one(53), Ports::one(853)]),
+            ("shop:0", name("shop"), vec![Ports::one(0)]),
+            ("shop:21,8000-8099", name("shop"), vec![Ports::one(21), Ports { first: 8000, last: 8099 }]),
         ] {
-            assert_eq!(text.parse(), Ok(ListenText { target, port }), "{text}");
+            assert_eq!(text.parse(), Ok(ListenText { target, ports }), "{text}");
         }
-        for text in
-            ["shop", "shop:", ":80", "shop:65536", "fd00::1:80", "[fd00::1]", "[10.0.0.1]:80", "shop:-1"]
-        {
+        for text in [
+            "shop",
+            "shop:",
+            ":80",
+            "shop:65536",
+            "fd00::1:80",
+            "[fd00::1]",
+            "[10.0.0.1]:80",
+            "shop:-1",
+            "shop:0,80",
+            "shop:9-8",
+            "shop:0-9",
+            "shop:80,",
+        ] {
             assert!(text.parse::<ListenText>().is_err(), "{text}");
         }
     }

@@ -200,7 +200,7 @@ fn syn_proxy_fits(problems: &mut Problems, entry: &Entry<RawService>, service: &
             format!("{} opens no connections that could be answered first", service.protocol),
             "remove this line",
         );
-    } else if service.listens.iter().any(|l| l.port == 0) {
+    } else if service.listens.iter().any(|l| l.ports.is_every()) {
         refuse(
             "a director would answer on every port, open on the servers or not".to_owned(),
             "let the service listen on its ports one by one",

@@ -5,10 +5,12 @@
 mod failover;
 mod forwarding;
 mod hosts;
+mod marks;
 mod networks;
 mod routes;
 mod servers;
 mod services;
+mod settings;
 mod sync;
 mod vrid;
 

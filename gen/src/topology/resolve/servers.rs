@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use fairway_config::{Family, TunnelKind};
 
 use super::super::raw::{RawServer, RawService};
-use super::super::{Forward, Host, Listen, Server, ServerAddress};
+use super::super::{Forward, Host, Listen, Ports, Server, ServerAddress, Sorry};
 use super::routes::Routes;
 use super::services::Parts;
 use super::title;
@@ -44,6 +44,13 @@ pub fn resolve(
             around.nat_routes(problems, &resolved, server, routes);
             around.one_way_back(problems, &resolved, server, routes);
             servers.push(resolved);
+        }
+    }
+    for (name, server) in &entry.value.sorry_server {
+        if let Some(resolved) = around.server(problems, name, server) {
+            around.nat_routes(problems, &resolved, server, routes);
+            around.one_way_back(problems, &resolved, server, routes);
+            servers.push(Server { sorry: Some(Sorry { inhibit: server.value.inhibit }), ..resolved });
         }
     }
     servers
@@ -115,6 +122,9 @@ impl<'a> Around<'a> {
             weight: number(&server.value.weight, 1),
             upper_threshold: number(&server.value.upper_threshold, 0),
             lower_threshold: number(&server.value.lower_threshold, 0),
+            checks: None,
+            on_failure: server.value.on_failure,
+            sorry: None,
         })
     }
 
@@ -401,34 +411,35 @@ impl<'a> Around<'a> {
         let Some(port) = &server.value.port else { return Some(None) };
         let number = u16::try_from(*port.get_ref()).expect("the reader allows ports only");
         let key = format!("{}.port", server.key);
-        let first = self.listens.first().map_or(number, |l| l.port);
+        let first = self.listens.first().map_or(number, |l| l.ports.first);
         let kept = match self.forward {
             Forward::Direct => Some((Rule::DirectPort, "direct routing")),
             Forward::Tunnel(_) => Some((Rule::TunnelPort, "a tunnel")),
             Forward::Nat | Forward::FullNat => None,
         };
-        let refused =
-            if let Some((rule, kind)) = kept.filter(|_| self.listens.iter().any(|l| l.port != number)) {
-                problems.add(
-                    rule,
-                    key,
-                    port.span(),
-                    format!("the service listens on port {first}, and {kind} cannot change ports"),
-                    "leave \"port\" out, or use forward = \"nat\" or \"full-nat\"",
-                );
-                true
-            } else if self.listens.iter().any(|l| l.port != first) {
-                problems.add(
-                    Rule::AmbiguousPort,
-                    key,
-                    port.span(),
-                    format!("the service listens on several ports, and all would go to {number}"),
-                    "write one service for each port",
-                );
-                true
-            } else {
-                false
-            };
+        let refused = if let Some((rule, kind)) =
+            kept.filter(|_| self.listens.iter().any(|l| l.ports != Ports::one(number)))
+        {
+            problems.add(
+                rule,
+                key,
+                port.span(),
+                format!("the service listens on port {first}, and {kind} cannot change ports"),
+                "leave \"port\" out, or use forward = \"nat\" or \"full-nat\"",
+            );
+            true
+        } else if self.listens.iter().any(|l| l.ports != Ports::one(first)) {
+            problems.add(
+                Rule::AmbiguousPort,
+                key,
+                port.span(),
+                format!("the service listens on several ports, and all would go to {number}"),
+                "write one service for each port",
+            );
+            true
+        } else {
+            false
+        };
         (!refused).then_some(Some(number))
     }
 }

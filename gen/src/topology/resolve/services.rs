@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
-use std::ops::Range;
 
-use fairway_config::{Check, Config, Family, Protocol, SCHEMA_VERSION};
+use fairway_config::{Check, Family, Protocol};
 use indexmap::IndexMap;
 use serde_spanned::Spanned;
 
 use super::super::raw::{ListenTarget, ListenText, RawCheckUse, RawService, RawTopology};
-use super::super::{Forward, Group, Listen, NatRoute, Network, Service, VirtualIp};
+use super::super::{Forward, Group, Listen, NatRoute, Network, Ports, Service, VirtualIp};
 use super::hosts::Hosts;
 use super::networks::NetworkIndex;
-use super::{forwarding, routes, servers, title, unknown};
+use super::{forwarding, marks, routes, servers, settings, title, unknown};
 use crate::reader::Entry;
 use crate::report::{Problems, Rule};
 
@@ -37,8 +36,7 @@ pub struct Resolved {
 /// What one service may not share with another.
 #[derive(Default)]
 struct Taken<'a> {
-    /// Address, port and protocol: the service and the place.
-    ports: HashMap<(IpAddr, u16, Protocol), (&'a str, Range<usize>)>,
+    ports: marks::Taken<'a>,
     /// Names in director.toml: the service.
     names: HashMap<String, &'a str>,
 }
@@ -49,6 +47,17 @@ struct Lookup<'a> {
     group_of: HashMap<&'a str, &'a str>,
     /// Addresses that some service listens on.
     listened: HashSet<IpAddr>,
+}
+
+impl Lookup<'_> {
+    /// How many address families the listens have.
+    fn families(&self, parts: &Parts<'_>, listens: &[Spanned<ListenText>]) -> usize {
+        let addresses = listens.iter().filter_map(|written| match &written.get_ref().target {
+            ListenTarget::Name(name) => parts.virtual_ips.get(name).map(|vip| vip.address),
+            ListenTarget::Address(address) => Some(*address),
+        });
+        addresses.map(|address| address.is_ipv4()).collect::<HashSet<_>>().len()
+    }
 }
 
 pub fn resolve(parts: &Parts<'_>, problems: &mut Problems) -> Resolved {
@@ -76,12 +85,14 @@ pub fn resolve(parts: &Parts<'_>, problems: &mut Problems) -> Resolved {
             resolved.checks.insert(name.clone(), (**check).clone());
         }
     }
+    let marks = marks::allocate(problems, raw);
     let mut taken = Taken::default();
     let mut routes = routes::Routes::default();
     for (name, entry) in &raw.services {
-        let mut listens = listens(problems, parts, &lookup, (name, entry), &mut taken);
+        let fwmark = marks.get(name.as_str()).copied();
+        let mut listens = listens(problems, parts, &lookup, (name, entry, fwmark.is_some()), &mut taken);
         forwarding::sources(problems, parts, entry, &lookup.listened, &mut listens);
-        let service = Service {
+        let mut service = Service {
             protocol: protocol(&entry.value),
             scheduler: entry.value.scheduler.as_ref().map(|s| *s.get_ref()).unwrap_or_default(),
             scheduler_flags: entry
@@ -100,14 +111,40 @@ pub fn resolve(parts: &Parts<'_>, problems: &mut Problems) -> Resolved {
                 .map(|t| *t.get_ref()),
             persistence_prefix: prefixes(problems, entry, &listens),
             one_packet: entry.value.one_packet.as_ref().is_some_and(|o| *o.get_ref()),
-            checks: checks(problems, raw, (name, entry), &mut resolved.checks),
+            checks: checks(problems, raw, (name, &entry.key), &entry.value.checks, &mut resolved.checks),
+            checks_required: entry.value.checks_required.unwrap_or_default(),
+            on_failure: entry.value.on_failure.unwrap_or_default(),
+            slow_start: entry.value.slow_start.as_ref().map(|s| *s.get_ref()),
+            suspend_on_backup: entry.value.suspend_on_backup,
+            quorum: entry.value.quorum.as_ref().map(|q| *q.get_ref()).unwrap_or_default(),
+            fwmark,
+            persistence_engine: entry
+                .value
+                .persistence
+                .as_ref()
+                .and_then(|p| p.engine.as_ref())
+                .map(|e| *e.get_ref()),
             start: entry.value.start.as_ref().map(|s| *s.get_ref()).unwrap_or_default(),
             servers: servers::resolve(problems, parts, entry, &listens, &mut routes),
             listens,
         };
-        schema_rules(problems, entry, &service);
+        for server in &mut service.servers {
+            let Some(written) = entry.value.real_servers.get(&server.name) else { continue };
+            server.checks = written.value.checks.as_ref().map(|own| {
+                checks(
+                    problems,
+                    raw,
+                    (&format!("{name}-{}", server.name), &written.key),
+                    own,
+                    &mut resolved.checks,
+                )
+            });
+        }
+        settings::rules(problems, entry, &service, &resolved.checks);
         forwarding::rules(problems, parts, entry, &service);
-        probes_have_ports(problems, entry, &service, &resolved.checks);
+        if let Some(written) = &entry.value.fwmark {
+            marks::rules(problems, (&entry.key, written.span()), &service);
+        }
         resolved.services.insert(name.clone(), service);
     }
     unused(problems, raw, &lookup);
@@ -123,25 +160,27 @@ fn listens<'a>(
     problems: &mut Problems,
     parts: &Parts<'a>,
     lookup: &Lookup<'a>,
-    (name, entry): (&'a str, &'a Entry<RawService>),
+    (name, entry, marked): (&'a str, &'a Entry<RawService>, bool),
     taken: &mut Taken<'a>,
 ) -> Vec<Listen> {
     let raw = &entry.value;
     let own = own_directors(problems, parts, entry);
     let mut own_used = false;
     let mut listens = Vec::with_capacity(raw.listen.len());
-    for written in &raw.listen {
+    let one_family = lookup.families(parts, &raw.listen) < 2;
+    let wanted =
+        raw.listen.iter().map(|written| expand(problems, entry, written, marked)).collect::<Vec<_>>();
+    let total: usize = wanted.iter().map(Vec::len).sum();
+    for (written, ports) in raw.listen.iter().zip(&wanted).flat_map(|(w, p)| p.iter().map(move |p| (w, *p))) {
         let Some((address, vip)) = target(problems, parts, lookup, entry, written) else { continue };
-        let port = written.get_ref().port;
-        if let Some((other, span)) =
-            taken.ports.insert((address, port, protocol(raw)), (name, written.span()))
-        {
+        let place = (name, written.span());
+        if let Err((other, span)) = taken.ports.take((address, protocol(raw)), ports, place) {
             problems
                 .add(
                     Rule::PortClash,
                     format!("{}.listen", entry.key),
                     written.span(),
-                    format!("\"{other}\" listens on {address} port {port}/{} already", protocol(raw)),
+                    format!("\"{other}\" listens on {address} port {ports}/{} already", protocol(raw)),
                     "give each service its own virtual IP or port",
                 )
                 .see(span, "here already");
@@ -169,9 +208,14 @@ fn listens<'a>(
             }
         };
         let label = vip.map_or_else(|| address.to_string(), str::to_owned);
-        let listen_name =
-            if raw.listen.len() == 1 { name.to_owned() } else { format!("{name}-{label}-{port}") };
-        if let Some(other) = taken.names.insert(listen_name.clone(), name) {
+        let listen_name = match marked {
+            true => format!("{name}{}", if one_family { "" } else { family_suffix(address) }),
+            false if total == 1 => name.to_owned(),
+            false => format!("{name}-{label}-{ports}"),
+        };
+        if let Some(other) =
+            taken.names.insert(listen_name.clone(), name).filter(|other| !marked || *other != name)
+        {
             problems.add(
                 Rule::BadName,
                 &entry.key,
@@ -186,9 +230,9 @@ fn listens<'a>(
             None => parts.index.find(address).map(|(network, _)| network.to_owned()),
         };
         let sources = Vec::new();
-        listens.push(Listen { name: listen_name, address, port, network, sources, group, directors });
+        listens.push(Listen { name: listen_name, address, ports, network, sources, group, directors });
     }
-    if let (Some(directors), false, true) = (&raw.directors, own_used, listens.len() == raw.listen.len()) {
+    if let (Some(directors), false, true) = (&raw.directors, own_used, listens.len() == total) {
         problems.add(
             Rule::DirectorsTwice,
             format!("{}.directors", entry.key),
@@ -198,6 +242,37 @@ fn listens<'a>(
         );
     }
     listens
+}
+
+/// A port more than this in one range is one service with a mark, not hundreds without.
+const MOST_PORTS: usize = 100;
+
+/// The ports of which each is a listen of its own.
+fn expand(
+    problems: &mut Problems,
+    entry: &Entry<RawService>,
+    written: &Spanned<ListenText>,
+    marked: bool,
+) -> Vec<Ports> {
+    let ports = &written.get_ref().ports;
+    if marked {
+        return ports.clone();
+    }
+    if let Some(wide) = ports.iter().find(|ports| ports.count() > MOST_PORTS) {
+        problems.add(
+            Rule::PortRange,
+            format!("{}.listen", entry.key),
+            written.span(),
+            format!("each of the {} ports {wide} would be an IPVS service of its own", wide.count()),
+            "add fwmark = true, which makes one service of them all",
+        );
+        return Vec::new();
+    }
+    ports.iter().flat_map(|ports| (ports.first..=ports.last).map(Ports::one)).collect()
+}
+
+fn family_suffix(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "-ipv4" } else { "-ipv6" }
 }
 
 /// Whether a virtual IP that is in no group is there because the file says so.
@@ -283,15 +358,16 @@ fn prefixes(
 fn checks(
     problems: &mut Problems,
     raw: &RawTopology,
-    (name, entry): (&str, &Entry<RawService>),
+    (name, key): (&str, &str),
+    written: &[RawCheckUse],
     all: &mut BTreeMap<String, Check>,
 ) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut number = 0;
-    for written in &entry.value.checks {
+    for written in written {
         match written {
             RawCheckUse::Name(check) => {
-                let key = format!("{}.checks", entry.key);
+                let key = format!("{key}.checks");
                 if !raw.checks.contains_key(check.get_ref()) {
                     let kind = (Rule::UnknownCheck, "check", "checks");
                     unknown(problems, kind, &key, check.span(), check.get_ref(), &raw.checks);
@@ -317,91 +393,6 @@ fn checks(
         }
     }
     names
-}
-
-/// The rules of the schema of director.toml, which knows what IPVS takes.
-fn schema_rules(problems: &mut Problems, entry: &Entry<RawService>, service: &Service) {
-    let raw = &entry.value;
-    let mut seen = HashSet::new();
-    for listen in &service.listens {
-        let mut part = service.for_director(listen);
-        part.checks.clear();
-        let prefix = format!("service.{}.", part.name);
-        let config = Config {
-            version: SCHEMA_VERSION,
-            cluster: String::new(),
-            host: String::new(),
-            ipvs: fairway_config::Ipvs::default(),
-            connection_sync: None,
-            checks: BTreeMap::new(),
-            failover: Vec::new(),
-            services: vec![part],
-        };
-        let Err(fairway_config::Error::Invalid(found)) = config.validate() else { continue };
-        for problem in found {
-            let place = problem.at.strip_prefix(&prefix).unwrap_or_default();
-            let persistence = raw.persistence.as_ref();
-            let (key, span) = match place {
-                "persistence.timeout" => {
-                    ("persistence", persistence.and_then(|p| p.timeout.as_ref()).map(Spanned::span))
-                }
-                "persistence.prefix" => {
-                    ("persistence.prefix", persistence.and_then(|p| p.prefix.as_ref()).map(Spanned::span))
-                }
-                "listen.port" => ("listen", raw.listen.first().map(Spanned::span)),
-                "one-packet" => ("one-packet", raw.one_packet.as_ref().map(Spanned::span)),
-                "scheduler-flags" => ("scheduler-flags", raw.scheduler_flags.as_ref().map(Spanned::span)),
-                other => {
-                    match other.strip_prefix("real-servers.").and_then(|s| s.strip_suffix(".lower-threshold"))
-                    {
-                        Some(server) => (
-                            "real-servers",
-                            raw.real_servers
-                                .get(server)
-                                .and_then(|s| s.value.lower_threshold.as_ref())
-                                .map(Spanned::span),
-                        ),
-                        None if other.starts_with("real-servers.") && other.matches('.').count() == 1 => (
-                            "real-servers",
-                            raw.real_servers.get(&other["real-servers.".len()..]).map(|s| s.span.clone()),
-                        ),
-                        // The rest was said already, with the topology's reasons.
-                        None => continue,
-                    }
-                }
-            };
-            if seen.insert(place.to_owned()) {
-                let span = span.unwrap_or_else(|| entry.span.clone());
-                problems.add_text(
-                    Rule::ServiceSetting,
-                    format!("{}.{key}", entry.key),
-                    span,
-                    &problem.message,
-                );
-            }
-        }
-    }
-}
-
-/// Where a service listens on every port, a check must say which one it probes.
-fn probes_have_ports(
-    problems: &mut Problems,
-    entry: &Entry<RawService>,
-    service: &Service,
-    checks: &BTreeMap<String, Check>,
-) {
-    if service.listens.iter().all(|l| l.port != 0) {
-        return;
-    }
-    for name in service.checks.iter().filter(|name| checks.get(*name).is_some_and(|c| c.port.is_none())) {
-        problems.add(
-            Rule::ServiceSetting,
-            format!("{}.checks", entry.key),
-            entry.span.clone(),
-            format!("the service has every port, and the check \"{name}\" does not say which one to probe"),
-            "add port = ... to the check",
-        );
-    }
 }
 
 fn unused(problems: &mut Problems, raw: &RawTopology, lookup: &Lookup<'_>) {

@@ -212,8 +212,12 @@ fn answer_vrrp(script: &mut Script, command: VrrpCommand) {
 
 fn answer_services(script: &mut Script, command: ServicesCommand) {
     match command {
-        ServicesCommand::Drain { service, server, reply } => {
-            reply.send(script.answer(format!("drain {service} {server}"))).unwrap();
+        ServicesCommand::Order { service, server, order, reply } => {
+            let times = order.until.is_some();
+            reply.send(script.answer(format!("{} {service} {server} {times}", order.order))).unwrap();
+        }
+        ServicesCommand::Zero { service, reply } => {
+            reply.send(script.answer(format!("zero {service:?}"))).unwrap();
         }
         ServicesCommand::Resume { service, server, reply } => {
             reply.send(script.answer(format!("resume {service} {server}"))).unwrap();
@@ -257,13 +261,15 @@ pub fn web() -> ServiceStatus {
         effective_weight,
         health: "up",
         detail: "200 OK".to_owned(),
-        drained: false,
+        order: None,
     };
     ServiceStatus {
         address: Some("192.0.2.1".parse().unwrap()),
         port: 80,
         protocol: "tcp",
         scheduler: "wlc",
+        quorum: "unknown",
+        sorry: false,
         kernel_error: None,
         real_servers: BTreeMap::from([
             ("web1".to_owned(), server(71, Some(1))),
