@@ -1,57 +1,194 @@
 //! What systemd is told (`sd_notify(3)`). Without systemd all of this does nothing.
+//!
+//! A datagram to a service manager that does not read blocks its sender. So a thread of its own sends, and nobody
+//! else waits: what has become old news meanwhile is not sent any more.
 
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
 use crate::vrrp::Heartbeat;
 
-fn send(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "systemd does not take the notification");
+/// The way to systemd. Nothing here waits for it.
+#[derive(Debug, Clone, Default)]
+pub struct Notify(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    pending: Mutex<Pending>,
+    arrived: Condvar,
+}
+
+/// What is to be sent.
+#[derive(Debug, Default)]
+struct Pending {
+    /// In this order; reloading and ready belong together.
+    messages: Vec<Message>,
+    /// Only the latest counts.
+    status: Option<String>,
+    alive: bool,
+}
+
+#[derive(Debug)]
+enum Message {
+    Ready,
+    /// With `CLOCK_MONOTONIC` in microseconds.
+    Reloading(i128),
+    /// With the time it may take, in microseconds.
+    Stopping(u32),
+}
+
+impl Notify {
+    /// Starts the thread that sends.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn spawn() -> io::Result<Self> {
+        Self::spawn_with(|states| {
+            if let Err(error) = sd_notify::notify(states) {
+                tracing::debug!(%error, "systemd does not take the notification");
+            }
+        })
     }
-}
 
-/// The service is up.
-pub fn ready() {
-    send(&[NotifyState::Ready]);
-}
-
-/// One line for `systemctl status`.
-pub fn status(text: &str) {
-    send(&[NotifyState::Status(text)]);
-}
-
-/// A reload has begun; [`ready`] ends it.
-pub fn reloading() {
-    match NotifyState::monotonic_usec_now() {
-        // systemd matches the two, so they travel in one message.
-        Ok(now) => send(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::debug!(%error, "no monotonic clock"),
+    fn spawn_with(mut send: impl FnMut(&[NotifyState<'_>]) + Send + 'static) -> io::Result<Self> {
+        let notify = Self::default();
+        let shared = Arc::clone(&notify.0);
+        std::thread::Builder::new().name("notify".to_owned()).spawn(move || {
+            loop {
+                shared.take().send(&mut send);
+            }
+        })?;
+        Ok(notify)
     }
-}
 
-/// The service is stopping and may take up to `limit`.
-pub fn stopping(limit: Duration) {
-    let limit = u32::try_from(limit.as_micros()).unwrap_or(u32::MAX);
-    send(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(limit)]);
-}
+    /// The service is up.
+    pub fn ready(&self) {
+        self.0.add(|pending| pending.messages.push(Message::Ready));
+    }
 
-/// Feeds the watchdog while the VRRP loop shows signs of life, if systemd asked for it. A stuck loop gets the
-/// process killed and restarted; the next one adopts what is in the kernel.
-pub async fn watchdog(heartbeat: Heartbeat) {
-    let Some(limit) = sd_notify::watchdog_enabled() else { return };
-    let mut turns = tokio::time::interval(limit / 4);
-    let mut stuck = false;
-    loop {
-        turns.tick().await;
-        let age = heartbeat.age();
-        if age < limit / 2 {
-            stuck = false;
-            send(&[NotifyState::Watchdog]);
-        } else if !stuck {
-            stuck = true;
-            tracing::error!(silent_ms = age.as_millis(), "the VRRP loop is stuck: not feeding the watchdog");
+    /// One line for `systemctl status`.
+    pub fn status(&self, text: &str) {
+        self.0.add(|pending| pending.status = Some(text.to_owned()));
+    }
+
+    /// A reload has begun; [`Notify::ready`] ends it.
+    pub fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(NotifyState::MonotonicUsec(now)) => {
+                self.0.add(|pending| pending.messages.push(Message::Reloading(now)));
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "no monotonic clock"),
         }
+    }
+
+    /// The service is stopping and may take up to `limit`.
+    pub fn stopping(&self, limit: Duration) {
+        let limit = u32::try_from(limit.as_micros()).unwrap_or(u32::MAX);
+        self.0.add(|pending| pending.messages.push(Message::Stopping(limit)));
+    }
+
+    /// Feeds the watchdog while the VRRP loop shows signs of life, if systemd asked for it. A stuck loop gets the
+    /// process killed and restarted; the next one adopts what is in the kernel.
+    pub async fn watchdog(self, heartbeat: Heartbeat) {
+        let Some(limit) = sd_notify::watchdog_enabled() else { return };
+        let mut turns = tokio::time::interval(limit / 4);
+        let mut stuck = false;
+        loop {
+            turns.tick().await;
+            let age = heartbeat.age();
+            if age < limit / 2 {
+                stuck = false;
+                self.0.add(|pending| pending.alive = true);
+            } else if !stuck {
+                stuck = true;
+                tracing::error!(
+                    silent_ms = age.as_millis(),
+                    "the VRRP loop is stuck: not feeding the watchdog"
+                );
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn add(&self, change: impl FnOnce(&mut Pending)) {
+        change(&mut self.lock());
+        self.arrived.notify_one();
+    }
+
+    /// Waits until there is something to send.
+    fn take(&self) -> Pending {
+        let mut pending = self.lock();
+        while pending.messages.is_empty() && pending.status.is_none() && !pending.alive {
+            pending = self.arrived.wait(pending).unwrap_or_else(PoisonError::into_inner);
+        }
+        std::mem::take(&mut pending)
+    }
+
+    // Every change leaves it whole, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    fn send(self, send: &mut impl FnMut(&[NotifyState<'_>])) {
+        if self.alive {
+            send(&[NotifyState::Watchdog]);
+        }
+        for message in self.messages {
+            match message {
+                Message::Ready => send(&[NotifyState::Ready]),
+                // systemd matches the two, so they travel in one message.
+                Message::Reloading(now) => send(&[NotifyState::Reloading, NotifyState::MonotonicUsec(now)]),
+                Message::Stopping(limit) => {
+                    send(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(limit)]);
+                }
+            }
+        }
+        if let Some(text) = self.status {
+            send(&[NotifyState::Status(&text)]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_manager_that_does_not_read_holds_nobody_up_and_gets_the_latest() {
+        let (sent, seen) = mpsc::channel();
+        // Each message is taken only once somebody reads it, as from a socket whose queue is full.
+        let (read, may_go) = mpsc::channel::<()>();
+        let notify = Notify::spawn_with(move |states| {
+            may_go.recv().unwrap();
+            sent.send(format!("{states:?}")).unwrap();
+        })
+        .unwrap();
+        notify.status("first");
+        // The thread has taken the first line once a second one does not replace it any more.
+        while notify.0.lock().status.is_some() {
+            std::thread::yield_now();
+        }
+        notify.reloading();
+        for turn in 0..1000 {
+            notify.status(&format!("turn {turn}"));
+        }
+        notify.ready();
+        for _ in 0..4 {
+            read.send(()).unwrap();
+        }
+        let seen: Vec<_> = (0..4).map(|_| seen.recv().unwrap()).collect();
+        assert!(seen[0].contains("first"), "{seen:?}");
+        assert!(seen[1].contains("Reloading") && seen[1].contains("MonotonicUsec"), "{seen:?}");
+        assert!(seen[2].contains("Ready"), "{seen:?}");
+        assert!(seen[3].contains("turn 999"), "{seen:?}");
     }
 }

@@ -12,12 +12,13 @@ use zbus::connection::Builder;
 
 use crate::bus::{self, Core, ManagerStatus, Reload};
 use crate::lock::Lock;
+use crate::notify::Notify;
 use crate::services::Store;
 use crate::status::{Handle, Refused, ServicesCommand, ServicesStatus, VrrpCommand, VrrpStatus};
 use crate::summary::{is_ready, summary};
 use crate::table::{TableHandle, TableStatus};
 use crate::vrrp::Heartbeat;
-use crate::{config, notify, reload, services, sync, vrrp};
+use crate::{config, reload, services, sync, vrrp};
 
 /// Beyond the time the VRRP machines give themselves for a stop.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -49,6 +50,7 @@ struct Director {
     /// The configuration in force.
     config: Config,
     signals: Signals,
+    notify: Notify,
     vrrp: Handle<VrrpCommand>,
     vrrp_status: watch::Receiver<VrrpStatus>,
     services: Handle<ServicesCommand>,
@@ -68,6 +70,7 @@ impl Director {
     fn start(path: &Path, config: Config) -> anyhow::Result<Self> {
         // Before anything that would have to be cleaned up.
         let signals = Signals::new().context("cannot handle signals")?;
+        let notify = Notify::spawn().context("cannot start the thread that talks to systemd")?;
         let heartbeat = Heartbeat::default();
         let (vrrp, vrrp_commands) = Handle::new();
         let (vrrp_sender, vrrp_status) = watch::channel(VrrpStatus::new());
@@ -105,7 +108,7 @@ impl Director {
             shown: Arc::default(),
         };
         tokio::spawn(bus::serve(core, Builder::system));
-        tokio::spawn(notify::watchdog(heartbeat));
+        tokio::spawn(notify.clone().watchdog(heartbeat));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             host = config.host,
@@ -117,6 +120,7 @@ impl Director {
             path: path.to_owned(),
             config,
             signals,
+            notify,
             vrrp,
             vrrp_status,
             services,
@@ -168,20 +172,20 @@ impl Director {
         let table = self.table_status.borrow_and_update();
         if !self.ready && is_ready(&self.config, &vrrp, &table) {
             self.ready = true;
-            notify::ready();
+            self.notify.ready();
             tracing::info!("ready");
         }
         let failed = !self.manager.borrow().last_reload_error.is_empty();
         let text = summary(&vrrp, &services, &table.kernel, failed);
         if text != self.told {
-            notify::status(&text);
+            self.notify.status(&text);
             self.told = text;
         }
     }
 
     /// Reads the configuration again and puts it in force; if anything is wrong with it, nothing changes.
     async fn reload(&mut self) -> Result<(), Refused> {
-        notify::reloading();
+        self.notify.reloading();
         let outcome = self.read_and_apply().await;
         match &outcome {
             Ok(()) => {
@@ -202,7 +206,7 @@ impl Director {
                 );
             }
         }
-        notify::ready();
+        self.notify.ready();
         outcome
     }
 
@@ -223,8 +227,8 @@ impl Director {
         // Who asks for a reload from now on is told that it is too late.
         drop(self.reloads);
         let vrrp_limit = stop_limit(&self.config);
-        notify::stopping(vrrp_limit + IPVS_STOP);
-        notify::status("stopping");
+        self.notify.stopping(vrrp_limit + IPVS_STOP);
+        self.notify.status("stopping");
         tracing::info!(signal, "stopping");
         let vrrp = patiently(vrrp_limit, self.vrrp.ask(|reply| VrrpCommand::Stop { reply })).await;
         let services = patiently(IPVS_STOP, self.services.ask(|reply| ServicesCommand::Stop { reply })).await;
