@@ -1,0 +1,139 @@
+//! The tables of failover groups.
+
+use super::{FILE, NAME, NAMES, PERIOD, defaulted, optional, required};
+use crate::schema::{Kind, Shape, Text};
+
+static KEY_NUMBER: Text = Text { name: "number of a key", pattern: "^[0-9]{1,3}$", examples: &["1"] };
+
+pub static FAILOVER: Shape = Shape {
+    name: "failover",
+    doc: "One elected unit: its virtual IPs are always on the same director. It becomes one VRRP instance for each \
+          network and address family.",
+    keys: &[
+        required("virtual-ips", NAMES, "Virtual IPs that move together."),
+        required(
+            "directors",
+            Kind::Any(&[NAMES, Kind::Named(&NAME, 1, &Kind::Integer(1, 254))]),
+            "Hosts in order of preference, or with priorities: { lb1 = 200, lb2 = 100 }.",
+        ),
+        defaulted(
+            "advert-interval",
+            "\"250ms\"",
+            Kind::Text(&PERIOD),
+            "Time between adverts. Version 2 wants whole seconds.",
+        ),
+        defaulted("version", "3", Kind::Integer(2, 3), "VRRP version; 2 is IPv4 only."),
+        defaulted(
+            "checksum",
+            "\"rfc9568\"",
+            Kind::Word(&["rfc9568", "rfc5798"]),
+            "Form of the checksum of IPv4 adverts of version 3: \"rfc5798\" beside keepalived.",
+        ),
+        defaulted(
+            "preempt",
+            "true",
+            Kind::Any(&[Kind::Boolean, Kind::Table(&PREEMPT)]),
+            "Whether a better director takes over from a working one, at once or after a while.",
+        ),
+        optional("auth", Kind::Table(&AUTH), "How adverts are authenticated."),
+        optional(
+            "vrid",
+            Kind::Any(&[Kind::Integer(1, 255), Kind::Named(&NAME, 0, &Kind::Integer(1, 255))]),
+            "Virtual router identifier: chosen unless written; one number, or one for each network.",
+        ),
+        defaulted(
+            "transport",
+            "\"multicast\"",
+            Kind::Word(&["multicast", "unicast"]),
+            "How adverts reach the other directors: by multicast, or where a network does not carry it, to each \
+             director's own address, and from these only.",
+        ),
+        optional("announce", Kind::Table(&ANNOUNCE), "How a take-over is announced to neighbours."),
+    ],
+};
+
+static PREEMPT: Shape = Shape {
+    name: "preempt",
+    doc: "A take-over that waits.",
+    keys: &[required(
+        "after",
+        Kind::Text(&PERIOD),
+        "How long a better director waits until it takes over, at most 1000s.",
+    )],
+};
+
+static AUTH: Shape = Shape {
+    name: "auth",
+    doc: "How adverts are authenticated: exactly one of these.",
+    keys: &[
+        optional("pass", Kind::Table(&KEY), "Version 2: a password in clear text."),
+        optional(
+            "ah",
+            Kind::Table(&KEY),
+            "Version 2: an authentication header with HMAC-MD5, as keepalived's auth_type AH.",
+        ),
+        optional(
+            "hmac",
+            Kind::Table(&HMAC),
+            "Version 3: an HMAC-SHA256 trailer, as the auth_hmac of keepalived 2.4.2 and later.",
+        ),
+    ],
+};
+
+static KEY: Shape = Shape {
+    name: "key",
+    doc: "Where a password is.",
+    keys: &[required(
+        "key-file",
+        Kind::Text(&FILE),
+        "The file on the directors whose first line is the password, 8 bytes at most. Others than its owner and \
+         group must not have access to it.",
+    )],
+};
+
+static HMAC: Shape = Shape {
+    name: "hmac",
+    doc: "HMAC-SHA256 trailers. The directors' clocks have to agree.",
+    keys: &[
+        required(
+            "keys",
+            Kind::Named(&KEY_NUMBER, 1, &Kind::Text(&FILE)),
+            "Files on the directors by the numbers of their keys. The first line is the key: 32 to 64 bytes, or \
+             hex: and their digits, such as `openssl rand -hex 32` gives.",
+        ),
+        optional(
+            "active",
+            Kind::Integer(0, 255),
+            "The key adverts are made with; the first one unless written. The others are accepted, so keys are \
+             changed without losing an advert.",
+        ),
+        optional(
+            "window",
+            Kind::Text(&PERIOD),
+            "How far the clocks may be apart, 1s to 5m; three advert intervals but at least 5s unless written.",
+        ),
+        defaulted(
+            "mode",
+            "\"enforce\"",
+            Kind::Word(&["receive-only", "permissive", "enforce"]),
+            "Steps to introduce trailers: \"receive-only\" sends none and \"permissive\" sends them, and both accept \
+             adverts without one.",
+        ),
+    ],
+};
+
+static ANNOUNCE: Shape = Shape {
+    name: "announce",
+    doc: "How a take-over is announced to neighbours.",
+    keys: &[
+        defaulted(
+            "repeat",
+            "5",
+            Kind::Integer(0, 255),
+            "Announcements of each address in a burst, 1 at least.",
+        ),
+        defaulted("interval", "\"20ms\"", Kind::Text(&PERIOD), "Time between two of them."),
+        defaulted("delay", "\"5s\"", Kind::Text(&PERIOD), "Time until a second burst."),
+        defaulted("refresh", "\"30s\"", Kind::Text(&PERIOD), "Time between announcements from then on."),
+    ],
+};
