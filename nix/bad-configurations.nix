@@ -80,6 +80,13 @@ in
     configuration = lb1 { services.fairway.mustBe = "real-server"; };
     expected = [ ''nixosModules.real-server is used on "lb1", which is no real server'' ];
   };
+  metrics-of-a-real-server = {
+    configuration = web1 { services.fairway.metrics.enable = true; };
+    expected = [
+      ''services.fairway.metrics is enabled on "web1", which is no director''
+      "Enable it on lb1, lb2"
+    ];
+  };
   missing-secret = {
     configuration = password { };
     expected = [

@@ -93,6 +93,33 @@ in
       modules = [ { networking.firewall.filterForward = true; } ];
     };
 
+  metrics =
+    { topology, name }:
+    let
+      inherit
+        (evaluate [
+          {
+            networking.hostName = name;
+            services.fairway = {
+              inherit topology;
+              metrics = {
+                enable = true;
+                listenAddress = "[::]";
+                openFirewall = true;
+              };
+            };
+          }
+        ])
+        config
+        ;
+    in
+    {
+      refused = refused config;
+      socket = config.systemd.units."fairway-metrics.socket".text;
+      wantedBy = config.systemd.sockets.fairway-metrics.wantedBy;
+      ports = config.networking.firewall.allowedTCPPorts;
+    };
+
   bad = lib.mapAttrs (_: case: {
     refused = refused (evaluate [ case.configuration ]).config;
     inherit (case) expected;

@@ -7,8 +7,8 @@
 install_units() {
     local source=$1 out=$2 unit
     mkdir -p "$out/lib/systemd/system" "$out/share/dbus-1/system.d"
-    for unit in fairway-director fairway-release; do
-        sed "s,/usr/bin/,$out/bin/,g" "$source/$unit.service" >"$out/lib/systemd/system/$unit.service"
+    for unit in fairway-director.service fairway-release.service fairway-metrics.socket fairway-metrics@.service; do
+        sed "s,/usr/bin/,$out/bin/,g" "$source/$unit" >"$out/lib/systemd/system/$unit"
     done
     cp "$source/org.fairway.Director1.conf" "$out/share/dbus-1/system.d/"
     if grep -rn '/usr/\|/bin/sh' "$out/lib/systemd/system"; then

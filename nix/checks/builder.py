@@ -138,10 +138,12 @@ class Builder:
         source = self.root / "director/daemon/systemd"
         must(["bash", "-euc", '. "$0"; install_units "$1" "$2"', self.root / "nix/install-units.sh", source, out])
         have = files(out / "lib/systemd/system")
-        wanted = {name: (source / name).read_text() for name in ("fairway-director.service", "fairway-release.service")}
+        names = ["fairway-director.service", "fairway-release.service", "fairway-metrics.socket", "fairway-metrics@.service"]
+        wanted = {name: (source / name).read_text() for name in names}
         compare({name: text.replace(f"{out}/bin/", "/usr/bin/") for name, text in have.items()}, wanted, "units")
-        for text in have.values():
-            expect(f"{out}/bin/fairway" in text, "a unit does not start the package's program")
+        for name, text in have.items():
+            if name.endswith(".service"):
+                expect(f"{out}/bin/fairway" in text, f"{name} does not start the package's program")
         policy = "org.fairway.Director1.conf"
         compare(files(out / "share/dbus-1/system.d"), {policy: (source / policy).read_text()}, "bus policy")
         return ", ".join(wanted)

@@ -43,6 +43,7 @@ def check(results: Results, root: Path, scratch: Path, nixpkgs: str, builder: Bu
         name = str(topology.relative_to(root))
         results.run(f"hosts of {name}", lambda name=name: hosts(nix, builder, export / name))
     results.run("filtered forwarding", lambda: filtered(nix, builder, export))
+    results.run("metrics", lambda: metrics(nix, export))
     for name, case in sorted(nix.evaluate("bad").items()):
         results.run(f"refused at evaluation: {name}", lambda case=case: refused(case))
     results.run("importing from a derivation is refused", lambda: imports(nix))
@@ -122,6 +123,16 @@ def filtered(nix: Nix, builder: Builder, export: Path) -> None:
     host = nix.evaluate(f'filtered {{ topology = {topology}; name = "lb1"; }}')
     expect("nixos-fw/forward.nft" in host["tables"]["nixos-fw"], host["tables"]["nixos-fw"])
     replay(builder, topology, "lb1", host)
+
+
+def metrics(nix: Nix, export: Path) -> None:
+    found = nix.evaluate(f'metrics {{ topology = {export}/gen/examples/direct.toml; name = "lb1"; }}')
+    expect(not found["refused"], f"refused: {found['refused']}")
+    listens = [line for line in found["socket"].splitlines() if line.startswith("ListenStream=")]
+    # The first takes back the package's own.
+    expect(listens == ["ListenStream=", "ListenStream=[::]:9798"], f"the socket: {found['socket']}")
+    expect(found["wantedBy"] == ["sockets.target"], f"nothing starts the socket: {found['wantedBy']}")
+    expect(9798 in found["ports"], f"the firewall lets in {found['ports']}")
 
 
 def refused(case: dict[str, Any]) -> None:

@@ -242,6 +242,12 @@ in
           client's address and are dropped. Set networking.firewall.checkReversePath = "loose".'';
       }
       {
+        assertion = !known || !cfg.metrics.enable || director;
+        message = ''
+          services.fairway.metrics is enabled on "${cfg.host}", which is no director: real servers have no metrics of Fairway.
+          Enable it on ${lib.concatStringsSep ", " facts.directors}.'';
+      }
+      {
         assertion = missingSecrets == [ ];
         message = ''
           services.fairway.secrets lacks ${
@@ -324,6 +330,14 @@ in
       # Only ever started by the director's OnFailure=.
       fairway-release.restartIfChanged = false;
     };
+    systemd.sockets.fairway-metrics = lib.mkIf (director && cfg.metrics.enable) {
+      wantedBy = [ "sockets.target" ];
+      # The first, empty one takes back the unit's own.
+      socketConfig.ListenStream = [
+        ""
+        "${cfg.metrics.listenAddress}:${toString cfg.metrics.port}"
+      ];
+    };
     systemd.packages = lib.mkIf director [ cfg.package ];
     services.dbus.packages = lib.mkIf director [ cfg.package ];
     users = lib.mkIf director {
@@ -363,7 +377,9 @@ in
     networking.firewall = {
       # Packets of clients come in from where this host would not send to them: through a director, or out of a tunnel.
       checkReversePath = lib.mkDefault "loose";
-      allowedTCPPorts = lib.mkIf opensServer (single "tcp");
+      allowedTCPPorts =
+        lib.optionals opensServer (single "tcp")
+        ++ lib.optional (director && cfg.metrics.enable && cfg.metrics.openFirewall) cfg.metrics.port;
       allowedTCPPortRanges = lib.mkIf opensServer (several "tcp");
       allowedUDPPorts = lib.mkIf opensServer (single "udp");
       allowedUDPPortRanges = lib.mkIf opensServer (several "udp");

@@ -78,6 +78,29 @@ in
       '';
     };
 
+    metrics = {
+      enable = lib.mkEnableOption "the director's metrics for Prometheus over HTTP, at /metrics: a socket, and a process for each scrape";
+
+      listenAddress = mkOption {
+        type = types.str;
+        default = "127.0.0.1";
+        example = "[::]";
+        description = "The address to listen on, IPv6 in brackets. It need not be there yet.";
+      };
+
+      port = mkOption {
+        type = types.port;
+        default = 9798;
+        description = "The port to listen on.";
+      };
+
+      openFirewall = mkOption {
+        type = types.bool;
+        default = false;
+        description = "Whether NixOS' firewall lets everybody in who asks there. What is shown is what `fairwayctl status` shows.";
+      };
+    };
+
     settings = mkOption {
       type = types.attrsOf (pkgs.formats.json { }).type;
       default = { };

@@ -28,7 +28,7 @@ CACHE = VM_TESTS / ".cache"
 TOOLS = {
     "bash": "bash", "busybox": "busybox-static", "ip": "iproute2", "bridge": "iproute2", "tc": "iproute2", "ss": "iproute2",
     "nft": "nftables", "ipvsadm": "ipvsadm", "keepalived": "keepalived", "tcpdump": "tcpdump", "curl": "curl",
-    "kmod": "kmod", "dbus-daemon": "dbus-daemon", "busctl": "systemd", "sysctl": "procps", "setpriv": "util-linux",
+    "kmod": "kmod", "dbus-daemon": "dbus-daemon", "busctl": "systemd", "systemd-socket-activate": "systemd", "sysctl": "procps", "setpriv": "util-linux",
     "python3": "python3",
     # busybox's own of these would run its own ip, not iproute2's.
     "env": "coreutils", "nice": "coreutils", "timeout": "coreutils", "setsid": "util-linux", "xargs": "findutils",

@@ -1,6 +1,8 @@
 //! The operator's command line, a pure D-Bus client of the director.
 
 mod client;
+mod exporter;
+mod metrics;
 mod model;
 mod render;
 mod statistics;
@@ -114,6 +116,12 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Print everything with a number as OpenMetrics text, for Prometheus
+    Metrics {
+        /// Answer one HTTP request on standard input, a socket, as fairway-metrics.socket passes it
+        #[arg(long)]
+        http: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -149,6 +157,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(verb: Verb) -> anyhow::Result<()> {
+    if let Verb::Metrics { http: true } = verb {
+        return exporter::answer().await;
+    }
     let client = Client::connect().await?;
     match verb {
         Verb::Status { json } => {
@@ -195,6 +206,10 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
             }
         }
         Verb::Reload => client.reload().await?,
+        Verb::Metrics { .. } => {
+            let (counters, _) = client.statistics().await?;
+            print(&metrics::render(Some((&client.director().await?, &counters)))?)?;
+        }
     }
     Ok(())
 }

@@ -220,3 +220,48 @@ web      web     -         4
 ";
     assert_eq!(statistics.render(), expected);
 }
+
+#[test]
+fn metrics_are_open_metrics_text() {
+    let counters = |pairs: &[(&str, u64)]| -> BTreeMap<String, u64> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+    };
+    let statistics = Statistics::new(
+        [
+            (Key::Instance("edge".into(), "edge-public".into()), counters(&[("adverts_sent", 10)])),
+            (
+                Key::Server("web".into(), "web1".into()),
+                counters(&[("connections", 4), ("active-connections", 2), ("connections-per-second", 1)]),
+            ),
+        ]
+        .into_iter(),
+    );
+    let director = Director::new(manager(), objects()).unwrap();
+    let text = metrics::render(Some((&director, &statistics))).unwrap();
+    for line in [
+        "fairway_up 1.0",
+        "# TYPE fairway_group_state gauge",
+        "fairway_group_state{group=\"edge\",state=\"master\"} 1.0",
+        "fairway_group_state{group=\"edge\",state=\"fault\"} 0.0",
+        "fairway_group_since_seconds{group=\"edge\"} 1000000.0",
+        "fairway_instance_advert_interval_seconds{group=\"edge\",vrrp_instance=\"edge-public\"} 0.25",
+        "fairway_reload_failed 1.0",
+        "fairway_service_quorum{service=\"web\"} 0.0",
+        "fairway_service_sorry{service=\"web\"} 1.0",
+        "fairway_server_up{service=\"web\",server=\"web2\"} 0.0",
+        "fairway_server_effective_weight{service=\"web\",server=\"web3\"} 0.0",
+        "# TYPE fairway_instance_adverts_sent counter",
+        "fairway_instance_adverts_sent_total{group=\"edge\",vrrp_instance=\"edge-public\"} 10",
+        "fairway_server_connections_total{service=\"web\",server=\"web1\"} 4",
+        "fairway_server_active_connections{service=\"web\",server=\"web1\"} 2.0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    assert!(
+        !text.contains("fairway_server_effective_weight{service=\"web\",server=\"web2\"}"),
+        "it is out of the table"
+    );
+    assert!(!text.contains("per_second") && text.ends_with("# EOF\n"), "{text}");
+    let none = metrics::render(None).unwrap();
+    assert!(none.contains("\nfairway_up 0.0\n") && !none.contains("group"), "{none}");
+}

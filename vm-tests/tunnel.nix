@@ -1,0 +1,4 @@
+{ cluster, ... }:
+cluster {
+  topology = ./topologies/guests-tunnel.toml;
+}
