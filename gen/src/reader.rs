@@ -15,6 +15,8 @@ use toml::de::{DeTable, DeValue};
 use crate::report::{Problems, Rule};
 use crate::schema::{Kind, Shape};
 
+pub use form::Part;
+
 /// A thing with a name of the user's choosing: `[hosts.lb1]`.
 #[derive(Debug, Clone)]
 pub struct Entry<T> {

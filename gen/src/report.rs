@@ -227,6 +227,11 @@ impl Problems {
         self.0
     }
 
+    /// Where each problem is.
+    pub fn places(&self) -> Vec<Range<usize>> {
+        self.0.iter().map(|problem| problem.span.clone()).collect()
+    }
+
     /// Takes all of another collection's problems.
     pub fn append(&mut self, other: Self) {
         self.0.extend(other.0);

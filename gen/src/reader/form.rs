@@ -11,35 +11,92 @@ use super::{Value, suggest};
 use crate::report::{Problems, Rule};
 use crate::schema::{Kind, Shape};
 
+/// What could be read of a value.
+#[derive(Debug)]
+pub struct Part<T> {
+    /// The value without what was refused.
+    pub value: T,
+    /// Names of the keys that were refused, each without those above it.
+    pub refused: Vec<String>,
+}
+
 impl Value<'_> {
-    /// The value as a type whose keys and values are those that are declared. `at`: where it is named.
+    /// The value as a type whose keys and values are those that are declared, if nothing is wrong with it.
     pub fn read<T: DeserializeOwned>(&self, problems: &mut Problems, at: Range<usize>) -> Option<T> {
-        let before = problems.len();
-        form(problems, &self.key, at, self.span.clone(), self.raw, self.declared);
-        if problems.len() > before {
-            return None;
-        }
-        let value = Spanned::new(self.span.clone(), self.raw.clone());
-        match T::deserialize(ValueDeserializer::from(value)) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let span = error.span().unwrap_or_else(|| self.span.clone());
-                let key = key_at(&self.key, self.raw, &span);
-                problems.add_text(Rule::BadValue, key, span, error.message());
-                None
+        self.read_part(problems, at).filter(|part| part.refused.is_empty()).map(|part| part.value)
+    }
+
+    /// The same, without the keys in which something is wrong, so that what else is wrong is found as well. `at`:
+    /// where the value is named.
+    pub fn read_part<T: DeserializeOwned>(
+        &self,
+        problems: &mut Problems,
+        at: Range<usize>,
+    ) -> Option<Part<T>> {
+        let mut found = Problems::default();
+        form(&mut found, &self.key, at, self.span.clone(), self.raw, self.declared);
+        let places = found.places();
+        problems.append(found);
+        let mut rest = self.raw.clone();
+        let mut refused = Vec::new();
+        for place in places {
+            let path = path_to(self.raw, &place);
+            if path.is_empty() {
+                return None;
             }
+            remove(&mut rest, &path);
+            refused.push(path);
+        }
+        // serde stops at its first error: what it refuses is taken out until it finds no more.
+        loop {
+            let error = match T::deserialize(ValueDeserializer::from(Spanned::new(
+                self.span.clone(),
+                rest.clone(),
+            ))) {
+                Ok(value) => {
+                    let refused = refused.into_iter().filter_map(|mut path| path.pop()).collect();
+                    return Some(Part { value, refused });
+                }
+                Err(error) => error,
+            };
+            let span = error.span().unwrap_or_else(|| self.span.clone());
+            let path = path_to(&rest, &span);
+            // A table that lacks what was taken out of it says nothing new.
+            if !refused.iter().any(|refused| refused.starts_with(&path)) {
+                let key = [std::slice::from_ref(&self.key), &path].concat().join(".");
+                problems.add_text(Rule::BadValue, key, span, error.message());
+            }
+            if path.is_empty() {
+                return None;
+            }
+            remove(&mut rest, &path);
+            refused.push(path);
         }
     }
 }
 
-/// The key of the value that spans `place`.
-fn key_at(key: &str, value: &DeValue<'_>, place: &Range<usize>) -> String {
-    let below = value.as_table().and_then(|table| {
-        table.iter().find(|(_, value)| value.span().start <= place.start && place.end <= value.span().end)
-    });
-    match below {
-        Some((name, value)) => key_at(&format!("{key}.{}", name.get_ref()), value.get_ref(), place),
-        None => key.to_owned(),
+/// The names that lead to the innermost key which, or the value of which, holds `place`.
+fn path_to(value: &DeValue<'_>, place: &Range<usize>) -> Vec<String> {
+    let holds = |span: Range<usize>| span.start <= place.start && place.end <= span.end;
+    let Some(table) = value.as_table() else { return Vec::new() };
+    // Tables with a header of their own do not span their keys, so all are searched.
+    for (name, below) in table {
+        let mut path = path_to(below.get_ref(), place);
+        if !path.is_empty() || holds(below.span()) || holds(name.span()) {
+            path.insert(0, name.get_ref().clone().into_owned());
+            return path;
+        }
+    }
+    Vec::new()
+}
+
+/// Takes a key out.
+fn remove(value: &mut DeValue<'_>, path: &[String]) {
+    let (DeValue::Table(table), Some((name, below))) = (value, path.split_first()) else { return };
+    if below.is_empty() {
+        table.remove(name.as_str());
+    } else if let Some(value) = table.get_mut(name.as_str()) {
+        remove(value.get_mut(), below);
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use fairway_config::{Check, Config, SCHEMA_VERSION};
 
-use crate::reader::Value;
+use crate::reader::{Part, Value};
 use crate::report::{Problems, Rule};
 
 /// `[checks.X]`, or a check written where it is used.
@@ -16,22 +16,22 @@ pub struct RawCheck {
 }
 
 pub(super) fn read_check(problems: &mut Problems, value: Value<'_>, name: Range<usize>) -> Option<RawCheck> {
-    let check: Option<Box<Check>> = value.read(problems, name.clone());
-    if let Some(check) = &check {
-        check_rules(problems, &value, name, check);
+    let part = value.read_part::<Check>(problems, name.clone());
+    if let Some(part) = &part {
+        check_rules(problems, &value, name, part);
     }
-    Some(RawCheck { check })
+    Some(RawCheck { check: part.filter(|part| part.refused.is_empty()).map(|part| Box::new(part.value)) })
 }
 
 /// Asks the schema of director.toml, which owns the rules, and finds the place of what it says.
-fn check_rules(problems: &mut Problems, value: &Value<'_>, name: Range<usize>, check: &Check) {
+fn check_rules(problems: &mut Problems, value: &Value<'_>, name: Range<usize>, part: &Part<Check>) {
     let config = Config {
         version: SCHEMA_VERSION,
         cluster: String::new(),
         host: String::new(),
         ipvs: fairway_config::Ipvs::default(),
         connection_sync: None,
-        checks: BTreeMap::from([("x".to_owned(), check.clone())]),
+        checks: BTreeMap::from([("x".to_owned(), part.value.clone())]),
         failover: Vec::new(),
         services: Vec::new(),
     };
@@ -40,8 +40,14 @@ fn check_rules(problems: &mut Problems, value: &Value<'_>, name: Range<usize>, c
         let below = problem.at.strip_prefix("checks.x").unwrap_or_default();
         let (key, span) = match value.below(below) {
             Some(place) if !below.is_empty() => place,
-            _ => (value.key.clone(), name.clone()),
+            // Without a place of its own it is about what the check lacks, which may be what was refused.
+            _ if part.refused.is_empty() => (value.key.clone(), name.clone()),
+            _ => continue,
         };
+        // So may be what a rule compares with.
+        if part.refused.iter().any(|refused| problem.message.contains(&format!("{refused} = "))) {
+            continue;
+        }
         problems.add_text(Rule::CheckSetting, key, span, &problem.message);
     }
 }
