@@ -78,6 +78,7 @@ rules! {
     VridPlace "vrid-place" "A VRID is given for a network the group is in."
     VridOverflow "vrid-overflow" "At most 255 groups share a network."
     TooManyVirtualIps "too-many-virtual-ips" "The virtual IPs of a group in a network fit one advert."
+    ExcludedAlone "excluded-alone" "An excluded address is in a network where its group advertises another."
     InstanceNameClash "instance-name-clash" "Group and network names give each instance its own name."
     PortClash "port-clash" "An address, port and protocol belongs to one service."
     NoDirectors "no-directors" "A service's virtual IP is in a failover group, or the service names its directors."

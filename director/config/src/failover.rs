@@ -104,8 +104,19 @@ pub struct Instance {
     /// Neighbour announcements (gratuitous ARP, unsolicited neighbour advertisements).
     #[serde(default, skip_serializing_if = "Announce::is_default")]
     pub announce: Announce,
-    /// The addresses that follow mastership.
+    /// The addresses that follow mastership, as the adverts list them.
     pub virtual_ips: Vec<VirtualIp>,
+    /// Further addresses that follow mastership and are in no advert: of the other family, or more than an advert
+    /// holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded_ips: Vec<VirtualIp>,
+}
+
+impl Instance {
+    /// All addresses that follow mastership, advertised or not.
+    pub fn addresses(&self) -> impl Iterator<Item = &VirtualIp> {
+        self.virtual_ips.iter().chain(&self.excluded_ips)
+    }
 }
 
 /// VRRP protocol version, written as a number.

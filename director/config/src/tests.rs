@@ -126,6 +126,16 @@ rule!(vips_match_the_family, "failover.edge.instance.edge-public.virtual-ips", |
     c.failover[0].instances[0].virtual_ips[0].address = "2001:db8::1".parse().unwrap();
     c.failover[0].instances[0].virtual_ips[0].prefix = None
 });
+rule!(an_excluded_address_is_held_once, "failover.edge.instance.edge-public.excluded-ips", |c| {
+    let vip = c.failover[0].instances[0].virtual_ips[0].clone();
+    c.failover[0].instances[0].excluded_ips.push(vip)
+});
+rule!(excluded_addresses_have_a_prefix, "failover.edge.instance.edge-public.excluded-ips", |c| {
+    c.failover[0].instances[0].excluded_ips[0].prefix = Some(129)
+});
+rule!(an_advert_has_an_address, "failover.edge.instance.edge-public.virtual-ips", |c| {
+    c.failover[0].instances[0].virtual_ips.clear()
+});
 rule!(unicast_peers_match_the_family, "failover.edge.instance.edge-public.unicast-peers", |c| {
     c.failover[0].instances[0].unicast_peers.push("fe80::1".parse().unwrap())
 });

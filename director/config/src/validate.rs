@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Auth, Config, Family, Instance, Preempt, SCHEMA_VERSION, VrrpVersion};
+use crate::{Auth, Config, Family, Instance, Preempt, SCHEMA_VERSION, VirtualIp, VrrpVersion};
 
 /// One broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,10 +103,12 @@ fn failover_problems(found: &mut Found, config: &Config) {
                 );
             }
             instance_problems(found, &at, instance);
-            for vip in &instance.virtual_ips {
+            let advertised = instance.virtual_ips.iter().map(|vip| ("virtual-ips", vip));
+            let excluded = instance.excluded_ips.iter().map(|vip| ("excluded-ips", vip));
+            for (key, vip) in advertised.chain(excluded) {
                 if let Some(other) = addresses.insert(vip.address, &instance.name) {
                     found.add(
-                        format!("{at}.virtual-ips"),
+                        format!("{at}.{key}"),
                         format!(
                             "{} is already held by {other}; an address belongs to one instance",
                             vip.address
@@ -165,25 +167,39 @@ fn instance_problems(found: &mut Found, at: &str, instance: &Instance) {
     if instance.virtual_ips.len() > 255 {
         found.add(
             format!("{at}.virtual-ips"),
-            format!("{} addresses do not fit an advert; use at most 255", instance.virtual_ips.len()),
+            format!(
+                "{} addresses do not fit an advert; leave at most 255, and move the others to excluded-ips",
+                instance.virtual_ips.len()
+            ),
         );
     }
     for vip in &instance.virtual_ips {
         if Family::of(vip.address) != instance.family {
-            found.add(format!("{at}.virtual-ips"), format!("{} is not {}", vip.address, instance.family));
-        }
-        if vip.prefix() == 0 || vip.prefix() > Family::of(vip.address).host_prefix() {
             found.add(
                 format!("{at}.virtual-ips"),
-                format!("{}/{} is no prefix length", vip.address, vip.prefix()),
+                format!(
+                    "{} is not {}; give it an instance of its own, or move it to excluded-ips",
+                    vip.address, instance.family
+                ),
             );
         }
+        prefix_problems(found, format!("{at}.virtual-ips"), vip);
+    }
+    for vip in &instance.excluded_ips {
+        prefix_problems(found, format!("{at}.excluded-ips"), vip);
     }
     if instance.announce.repeat == 0 {
         found.add(
             format!("{at}.announce.repeat"),
             "must be at least 1: without announcements switches keep the old path",
         );
+    }
+}
+
+fn prefix_problems(found: &mut Found, at: String, vip: &VirtualIp) {
+    let longest = Family::of(vip.address).host_prefix();
+    if vip.prefix() == 0 || vip.prefix() > longest {
+        found.add(at, format!("{}/{} is no prefix length; use 1 to {longest}", vip.address, vip.prefix()));
     }
 }
 

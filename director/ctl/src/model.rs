@@ -85,8 +85,10 @@ pub struct Instance {
     pub advert_interval_usec: u64,
     /// The master heard last, or this director; empty while none is known.
     pub master_address: String,
-    /// The virtual IPs.
+    /// The virtual IPs that its adverts list.
     pub virtual_addresses: Vec<String>,
+    /// The virtual IPs that move with them unadvertised.
+    pub excluded_addresses: Vec<String>,
     /// The object.
     #[serde(skip)]
     pub path: String,
@@ -228,6 +230,7 @@ impl Instance {
             advert_interval_usec: object.get("AdvertInterval")?,
             master_address: object.get("MasterAddress")?,
             virtual_addresses: object.get("VirtualAddresses")?,
+            excluded_addresses: object.get("ExcludedAddresses")?,
             path: object.path,
         })
     }

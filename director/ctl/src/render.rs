@@ -76,7 +76,7 @@ fn instances(groups: &[Group]) -> String {
                 instance.vrid.to_string(),
                 instance.priority.to_string(),
                 interval(instance.advert_interval_usec),
-                instance.virtual_addresses.join(", "),
+                [&instance.virtual_addresses[..], &instance.excluded_addresses[..]].concat().join(", "),
             ]);
         }
     }

@@ -76,6 +76,7 @@ fn objects() -> ManagedObjects {
                 ("AdvertInterval", 250_000u64.into()),
                 ("MasterAddress", "192.0.2.10".into()),
                 ("VirtualAddresses", vec!["192.0.2.1".to_owned(), "192.0.2.2".to_owned()].into()),
+                ("ExcludedAddresses", vec!["2001:db8::1".to_owned()].into()),
             ]),
         ),
         (
@@ -123,7 +124,7 @@ GROUP  STATE   SINCE    FORCED  MASTER      CAUSE
 edge   master  1h 2min  -       192.0.2.10  no master was heard
 
 GROUP  INSTANCE     STATE   INTERFACE  VRRP     VRID  PRIORITY  INTERVAL  ADDRESSES
-edge   edge-public  master  eth0       v3 ipv4  51    200       250ms     192.0.2.1, 192.0.2.2
+edge   edge-public  master  eth0       v3 ipv4  51    200       250ms     192.0.2.1, 192.0.2.2, 2001:db8::1
 
 SERVICE  ADDRESS               SCHEDULER  SERVERS UP  QUORUM              KERNEL
 web      tcp [2001:db8::1]:80  wlc        2 of 3      down, sorry server  programmed
@@ -168,6 +169,7 @@ fn json_has_stable_keys() {
                 "name": "edge-public", "state": "master", "interface": "eth0", "family": "ipv4", "vrid": 51,
                 "version": 3, "priority": 200, "advert_interval_usec": 250_000,
                 "master_address": "192.0.2.10", "virtual_addresses": ["192.0.2.1", "192.0.2.2"],
+                "excluded_addresses": ["2001:db8::1"],
             }],
         }])
     );

@@ -46,8 +46,10 @@ pub struct InstanceStatus {
     pub advert_interval_ms: u64,
     /// Address of the master heard last, or our own while master.
     pub master: Option<IpAddr>,
-    /// The virtual IPs.
+    /// The virtual IPs that its adverts list.
     pub virtual_ips: Vec<IpAddr>,
+    /// The virtual IPs that move with them unadvertised.
+    pub excluded_ips: Vec<IpAddr>,
 }
 
 /// What the services task publishes: one entry per virtual service, by name.

@@ -11,7 +11,7 @@ use super::Host;
 /// One elected unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// Its virtual IPs by name, in the order of the file.
+    /// Its virtual IPs by name, in the order of the file: the advertised ones, then those that are not.
     pub virtual_ips: Vec<String>,
     /// Its directors and their priorities, best first.
     pub directors: Vec<(String, Priority)>,
@@ -56,6 +56,8 @@ pub struct GroupInstance {
     pub vrid: Vrid,
     /// Its addresses with the prefix length where one is written.
     pub addresses: Vec<(IpAddr, Option<u8>)>,
+    /// Addresses of either family that move with them and are in no advert.
+    pub excluded: Vec<(IpAddr, Option<u8>)>,
     /// With unicast: the directors and the address each of them sends from.
     pub senders: Vec<(String, IpAddr)>,
 }
@@ -116,15 +118,12 @@ impl Group {
                 .collect(),
             auth: self.auth.clone(),
             announce: self.announce,
-            virtual_ips: instance
-                .addresses
-                .iter()
-                .map(|(address, prefix)| fairway_config::VirtualIp {
-                    address: *address,
-                    prefix: *prefix,
-                    interface: None,
-                })
-                .collect(),
+            virtual_ips: instance.addresses.iter().map(virtual_ip).collect(),
+            excluded_ips: instance.excluded.iter().map(virtual_ip).collect(),
         })
     }
+}
+
+fn virtual_ip((address, prefix): &(IpAddr, Option<u8>)) -> fairway_config::VirtualIp {
+    fairway_config::VirtualIp { address: *address, prefix: *prefix, interface: None }
 }

@@ -70,7 +70,12 @@ impl Instance {
 
     #[zbus(property)]
     fn virtual_addresses(&self) -> Vec<String> {
-        self.state.get(addresses)
+        self.state.get(|s| addresses(&s.virtual_ips))
+    }
+
+    #[zbus(property)]
+    fn excluded_addresses(&self) -> Vec<String> {
+        self.state.get(|s| addresses(&s.excluded_ips))
     }
 
     async fn get_statistics(&self) -> Result<Statistics> {
@@ -93,8 +98,8 @@ fn master(status: &InstanceStatus) -> String {
     status.master.as_ref().map(IpAddr::to_string).unwrap_or_default()
 }
 
-fn addresses(status: &InstanceStatus) -> Vec<String> {
-    status.virtual_ips.iter().map(IpAddr::to_string).collect()
+fn addresses(addresses: &[IpAddr]) -> Vec<String> {
+    addresses.iter().map(IpAddr::to_string).collect()
 }
 
 impl Published for InstanceStatus {
@@ -120,7 +125,8 @@ impl Published for InstanceStatus {
             ("Priority", Variant::from(self.priority)),
             ("AdvertInterval", Variant::from(microseconds(self))),
             ("MasterAddress", Variant::from(master(self))),
-            ("VirtualAddresses", Variant::from(addresses(self))),
+            ("VirtualAddresses", Variant::from(addresses(&self.virtual_ips))),
+            ("ExcludedAddresses", Variant::from(addresses(&self.excluded_ips))),
         ]
     }
 }

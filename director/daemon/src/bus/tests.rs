@@ -28,8 +28,8 @@ const INTERFACES: [(&str, &str, &str); 5] = [
     (
         PUBLIC,
         "Instance",
-        "AdvertInterval:t Family:s Interface:s MasterAddress:s Name:s Priority:y State:s Version:y \
-         VirtualAddresses:as Vrid:y",
+        "AdvertInterval:t ExcludedAddresses:as Family:s Interface:s MasterAddress:s Name:s Priority:y State:s \
+         Version:y VirtualAddresses:as Vrid:y",
     ),
     (
         WEB,
@@ -252,7 +252,7 @@ async fn every_property_but_the_name_is_signalled() {
         (instance.state, instance.interface, instance.family) = ("fault", "eth9".into(), "ipv6");
         (instance.vrid, instance.version, instance.priority) = (9, 2, 9);
         (instance.advert_interval_ms, instance.master) = (9, Some(other));
-        instance.virtual_ips = vec![other];
+        (instance.virtual_ips, instance.excluded_ips) = (vec![other], vec![other]);
         group.instances.insert("edge-public".into(), instance.clone());
         group.instances.insert("second".into(), instance);
         (group.state, group.cause, group.forced) = ("fault", "link".into(), "backup");

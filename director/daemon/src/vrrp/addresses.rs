@@ -27,7 +27,7 @@ pub(super) struct Spot {
 impl Spot {
     /// Where an instance's VIPs are while the network sees them.
     pub(super) fn on_interface(instance: &Instance) -> impl Iterator<Item = Self> {
-        instance.virtual_ips.iter().map(|vip| Self {
+        instance.addresses().map(|vip| Self {
             interface: vip.interface.as_ref().unwrap_or(&instance.interface).to_string(),
             address: vip.address,
             prefix: vip.prefix(),
@@ -36,7 +36,7 @@ impl Spot {
 
     /// Where they are while parked. `lo` treats a whole prefix as its own, so they get host prefixes there.
     fn on_loopback(instance: &Instance) -> impl Iterator<Item = Self> {
-        instance.virtual_ips.iter().map(|vip| Self {
+        instance.addresses().map(|vip| Self {
             interface: LOOPBACK.to_owned(),
             address: vip.address,
             prefix: Family::of(vip.address).host_prefix(),

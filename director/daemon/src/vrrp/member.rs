@@ -136,6 +136,7 @@ impl Member {
                 advert_interval_ms: millis(router.interval()),
                 master: router.master(),
                 virtual_ips: instance.virtual_ips.iter().map(|vip| vip.address).collect(),
+                excluded_ips: instance.excluded_ips.iter().map(|vip| vip.address).collect(),
             };
             (router.name().to_owned(), status)
         };

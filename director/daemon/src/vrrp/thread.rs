@@ -285,7 +285,7 @@ impl Thread {
         let vips: BTreeSet<IpAddr> = self
             .all()
             .flat_map(Member::instances)
-            .flat_map(|instance| instance.virtual_ips.iter().map(|vip| vip.address))
+            .flat_map(|instance| instance.addresses().map(|vip| vip.address))
             .collect();
         for member in self.members.values_mut().chain(&mut self.leaving) {
             for instance in 0..member.instances().len() {

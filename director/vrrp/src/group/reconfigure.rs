@@ -20,7 +20,7 @@ impl Group {
             let router = match before.iter().position(|router| router.is_same(instance)) {
                 Some(kept) => {
                     let mut router = before.swap_remove(kept);
-                    let other_vips = router.config.virtual_ips != instance.virtual_ips;
+                    let other_vips = !router.config.addresses().eq(instance.addresses());
                     router.reconfigure(instance.clone(), secret);
                     // A shorter interval counts from now, a longer one from the next advert.
                     let soonest = now + router.own_interval();

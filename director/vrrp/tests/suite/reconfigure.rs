@@ -55,6 +55,20 @@ fn new_addresses_are_placed_advertised_and_announced() {
 }
 
 #[test]
+fn excluded_addresses_are_placed_and_announced_but_not_advertised() {
+    let mut rig = master();
+    let vip = VirtualIp { address: "2001:db8::1".parse().unwrap(), prefix: None, interface: None };
+    let did = rig.input(Input::Reconfigure(change(|c| c.group.instances[0].excluded_ips.push(vip))));
+    assert_eq!(did, [Did::Vips(0, Place::Interface), Did::Vips(1, Place::Interface), Did::Announce(0)]);
+    rig.advance(INTERVAL);
+    let count = rig.outputs.iter().find_map(|output| match output {
+        Output::Send { instance: 0, payload, .. } => Some(payload[3]),
+        _ => None,
+    });
+    assert_eq!(count, Some(1));
+}
+
+#[test]
 fn a_shorter_interval_counts_from_now_and_a_longer_from_the_next_advert() {
     let both = |millis| {
         change(|c| c.group.instances.iter_mut().for_each(|i| i.advert_interval = Period::from_millis(millis)))

@@ -62,6 +62,7 @@ pub fn instance(network: usize, priority: u8) -> Instance {
         auth: None,
         announce: Announce::default(),
         virtual_ips: vec![VirtualIp { address: vip(network), prefix: None, interface: None }],
+        excluded_ips: Vec::new(),
     }
 }
 

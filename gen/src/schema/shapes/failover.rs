@@ -11,6 +11,13 @@ pub static FAILOVER: Shape = Shape {
           network and address family.",
     keys: &[
         required("virtual-ips", NAMES, "Virtual IPs that move together."),
+        optional(
+            "excluded",
+            NAMES,
+            "Further virtual IPs that move with them and are in no advert (keepalived: virtual_ipaddress_excluded): \
+             more than an advert holds, or addresses of the other family without an election of their own. Each in a \
+             network where the group has one in virtual-ips.",
+        ),
         required(
             "directors",
             Kind::Any(&[NAMES, Kind::Named(&NAME, 1, &Kind::Integer(1, 254))]),

@@ -17,6 +17,8 @@ use crate::topology::Transport;
 pub struct RawGroup {
     /// `virtual-ips`.
     pub virtual_ips: Vec<Spanned<String>>,
+    /// `excluded`.
+    pub excluded: Vec<Spanned<String>>,
     /// `directors`.
     pub directors: RawDirectors,
     /// `advert-interval`.
@@ -69,9 +71,12 @@ pub(super) fn read_group(problems: &mut Problems, value: Value<'_>, name: Range<
     let mut table = value.table(problems, "a table with virtual-ips and directors")?.at(name);
     let virtual_ips = table.required(problems, "virtual-ips", "virtual-ips = [\"...\"]");
     let virtual_ips = virtual_ips.map(|v| read_names(problems, &v, "a list of names from [virtual-ips]"));
+    let excluded = table.optional("excluded");
+    let excluded = excluded.map(|v| read_names(problems, &v, "a list of names from [virtual-ips]"));
     let directors = table.required(problems, "directors", "directors = [\"...\", \"...\"]");
     let group = RawGroup {
         virtual_ips: virtual_ips.unwrap_or_default(),
+        excluded: excluded.unwrap_or_default(),
         directors: directors.and_then(|v| read_directors(problems, &v)).unwrap_or_default(),
         advert_interval: table.optional("advert-interval").and_then(|v| v.parsed(problems, PERIOD)),
         version: table.optional("version").and_then(|v| read_version(problems, &v)),

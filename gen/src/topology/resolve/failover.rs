@@ -1,5 +1,6 @@
 //! Failover groups: their directors, instances and identifiers.
 
+mod addresses;
 mod directors;
 mod instances;
 mod protocol;
@@ -12,7 +13,7 @@ use indexmap::IndexMap;
 use serde_spanned::Spanned;
 
 use super::super::raw::{RawGroup, RawTopology};
-use super::super::{Group, GroupInstance, Transport, VirtualIp};
+use super::super::{Group, GroupInstance, Network, Transport, VirtualIp};
 use super::hosts::Hosts;
 use super::networks::NetworkIndex;
 use super::{title, unknown};
@@ -22,14 +23,9 @@ use crate::report::{Problems, Rule};
 /// The advert interval unless one is given.
 const ADVERT_INTERVAL: Period = Period::from_millis(250);
 
-/// An IPv6 advert (RFC 9568 section 5.1: 40 bytes of IPv6, 8 of VRRP, 16 an address) fits 1500 bytes.
-const MAX_IPV6: usize = (1500 - 40 - 8) / 16;
-
-/// The count field of an advert is one byte (RFC 9568 section 5.2.5).
-const MAX_IPV4: usize = 255;
-
 pub fn resolve(
     raw: &RawTopology,
+    networks: &IndexMap<String, Network>,
     hosts: &Hosts,
     virtual_ips: &IndexMap<String, VirtualIp>,
     index: &NetworkIndex,
@@ -39,7 +35,12 @@ pub fn resolve(
     let mut groups = IndexMap::with_capacity(raw.failover.len());
     for (name, entry) in &raw.failover {
         let mut group = Group {
-            virtual_ips: members_of(problems, (raw, virtual_ips, index), (name, entry), &mut members),
+            virtual_ips: members_of(
+                problems,
+                (raw, virtual_ips, index),
+                (name, entry, "virtual-ips", entry.value.virtual_ips.iter()),
+                &mut members,
+            ),
             directors: directors::directors(problems, raw, entry),
             advert_interval: entry.value.advert_interval.as_ref().map_or(ADVERT_INTERVAL, |i| *i.get_ref()),
             version: entry.value.version.as_ref().map_or(VrrpVersion::V3, |v| *v.get_ref()),
@@ -50,7 +51,13 @@ pub fn resolve(
             announce: entry.value.announce.as_ref().map(|a| *a.get_ref()).unwrap_or_default(),
             instances: Vec::new(),
         };
-        group.instances = instances(problems, (name, entry), &group, virtual_ips);
+        group.instances = instances(name, &group, virtual_ips);
+        addresses::adverts_fit(problems, entry, &group, networks);
+        let written = entry.value.excluded.iter();
+        let excluded =
+            members_of(problems, (raw, virtual_ips, index), (name, entry, "excluded", written), &mut members);
+        addresses::exclude(problems, entry, &mut group, (&excluded, virtual_ips));
+        group.virtual_ips.extend(excluded);
         directors::interfaces_exist(problems, (raw, hosts), entry, &group);
         if group.transport == Transport::Unicast {
             directors::senders(problems, (raw, hosts), entry, &mut group);
@@ -63,16 +70,16 @@ pub fn resolve(
     groups
 }
 
-/// The group's virtual IPs: known, in a network, in no other group.
+/// Virtual IPs of the group: known, in a network, in no other group.
 fn members_of<'r>(
     problems: &mut Problems,
     (raw, virtual_ips, index): (&RawTopology, &IndexMap<String, VirtualIp>, &NetworkIndex),
-    (name, entry): (&'r str, &'r Entry<RawGroup>),
+    (name, entry, key, written): (&'r str, &Entry<RawGroup>, &str, impl Iterator<Item = &'r Spanned<String>>),
     members: &mut HashMap<&'r str, (&'r str, Range<usize>)>,
 ) -> Vec<String> {
-    let key = format!("{}.virtual-ips", entry.key);
+    let key = format!("{}.{key}", entry.key);
     let mut found = Vec::new();
-    for vip in &entry.value.virtual_ips {
+    for vip in written {
         let Some(definition) = raw.virtual_ips.get(vip.get_ref()) else {
             let kind = (Rule::UnknownVirtualIp, "virtual IP", "virtual-ips");
             unknown(problems, kind, &key, vip.span(), vip.get_ref(), &raw.virtual_ips);
@@ -109,12 +116,7 @@ fn members_of<'r>(
 }
 
 /// One instance for each network and family, in the order in which the virtual IPs name them.
-fn instances(
-    problems: &mut Problems,
-    (name, entry): (&str, &Entry<RawGroup>),
-    group: &Group,
-    virtual_ips: &IndexMap<String, VirtualIp>,
-) -> Vec<GroupInstance> {
+fn instances(name: &str, group: &Group, virtual_ips: &IndexMap<String, VirtualIp>) -> Vec<GroupInstance> {
     let mut instances: IndexMap<(&str, Family), GroupInstance> = IndexMap::new();
     for vip in &group.virtual_ips {
         let VirtualIp { address, prefix, network } = &virtual_ips[vip];
@@ -130,29 +132,10 @@ fn instances(
             // Replaced when all groups are known.
             vrid: Vrid::new(255).expect("255 is not zero"),
             addresses: Vec::new(),
+            excluded: Vec::new(),
             senders: Vec::new(),
         });
         instance.addresses.push((*address, *prefix));
-    }
-    for instance in instances.values() {
-        let fit = match instance.family {
-            Family::Ipv4 => MAX_IPV4,
-            Family::Ipv6 => MAX_IPV6,
-        };
-        if instance.addresses.len() > fit {
-            problems.add(
-                Rule::TooManyVirtualIps,
-                format!("{}.virtual-ips", entry.key),
-                entry.span.clone(),
-                format!(
-                    "{} {} addresses in network \"{}\" do not fit one advert",
-                    instance.addresses.len(),
-                    title(instance.family),
-                    instance.network
-                ),
-                format!("use at most {fit}, and put the others into another group"),
-            );
-        }
     }
     instances.into_values().collect()
 }

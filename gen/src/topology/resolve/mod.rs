@@ -28,7 +28,7 @@ pub fn resolve(raw: &RawTopology, problems: &mut Problems) -> Topology {
     let (networks, index) = networks::resolve(raw, problems);
     let hosts = hosts::resolve(raw, &networks, &index, problems);
     let virtual_ips = hosts::resolve_virtual_ips(raw, &index, &hosts.owners, problems);
-    let groups = failover::resolve(raw, &hosts, &virtual_ips, &index, problems);
+    let groups = failover::resolve(raw, &networks, &hosts, &virtual_ips, &index, problems);
     let parts = services::Parts {
         raw,
         index: &index,

@@ -278,10 +278,10 @@ fn family_suffix(address: IpAddr) -> &'static str {
 /// Whether a virtual IP that is in no group is there because the file says so.
 fn groups_are_known(parts: &Parts<'_>) -> bool {
     parts.raw.failover.values().all(|g| g.sound)
-        && parts
-            .groups
-            .iter()
-            .all(|(name, g)| g.virtual_ips.len() == parts.raw.failover[name].value.virtual_ips.len())
+        && parts.groups.iter().all(|(name, g)| {
+            let written = &parts.raw.failover[name].value;
+            g.virtual_ips.len() == written.virtual_ips.len() + written.excluded.len()
+        })
 }
 
 fn own_directors(
@@ -396,7 +396,11 @@ fn checks(
 }
 
 fn unused(problems: &mut Problems, raw: &RawTopology, lookup: &Lookup<'_>) {
-    let grouped = raw.failover.values().flat_map(|g| &g.value.virtual_ips).map(|v| v.get_ref().as_str());
+    let grouped = raw
+        .failover
+        .values()
+        .flat_map(|g| g.value.virtual_ips.iter().chain(&g.value.excluded))
+        .map(|v| v.get_ref().as_str());
     let listened =
         raw.services.values().flat_map(|s| &s.value.listen).filter_map(|l| match &l.get_ref().target {
             ListenTarget::Name(name) => Some(name.as_str()),

@@ -241,6 +241,7 @@ pub fn edge() -> GroupStatus {
         advert_interval_ms: 250,
         master: Some("192.0.2.11".parse().unwrap()),
         virtual_ips: vec!["192.0.2.1".parse().unwrap()],
+        excluded_ips: vec!["2001:db8::1".parse().unwrap()],
     };
     GroupStatus {
         state: "backup",

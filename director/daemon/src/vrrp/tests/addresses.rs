@@ -80,6 +80,31 @@ fn a_vip_that_moves_is_never_missing() {
 }
 
 #[test]
+fn excluded_addresses_move_with_the_others_whatever_their_family() {
+    let (links, mut group, mut vips) = (host(&[]), group(ONE), Vips::default());
+    let excluded = ["10.0.0.101", "2001:db8::1"].map(|address| {
+        let address = address.parse().unwrap();
+        fairway_config::VirtualIp { address, prefix: None, interface: None }
+    });
+    group.instances[0].excluded_ips.extend(excluded);
+    let sorted = |mut moves: Vec<String>| {
+        moves.sort();
+        moves
+    };
+    let added = ["+eth0 10.0.0.100/32", "+eth0 10.0.0.101/32", "+eth0 2001:db8::1/128"];
+    let expected: Vec<String> = added
+        .iter()
+        .map(|&add| add.to_owned())
+        .chain(["-lo 10.0.0.100/32", "-lo 10.0.0.101/32", "-lo 2001:db8::1/128"].map(str::to_owned))
+        .collect();
+    let moves = sorted(placed(&mut vips, &links, &group, Place::Interface));
+    assert_eq!(moves, expected);
+    let held = entry(ETH0, "2001:db8::1/128", ADDRESS_TAG);
+    let found = super::leftovers(&host(&[held]), &[group], true);
+    assert_eq!(show(&links, &found), ["-eth0 2001:db8::1/128"]);
+}
+
+#[test]
 fn repeating_a_place_repeats_the_changes() {
     let (links, group, mut vips) = (host(&[]), group(ONE), Vips::default());
     let first = placed(&mut vips, &links, &group, Place::Interface);
