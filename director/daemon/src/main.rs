@@ -2,6 +2,7 @@
 
 mod bus;
 mod config;
+mod descriptors;
 mod exec;
 mod lock;
 mod log;

@@ -4,11 +4,14 @@
 //! else waits: what has become old news meanwhile is not sent any more.
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use sd_notify::NotifyState;
 
+use crate::descriptors::Named;
 use crate::vrrp::Heartbeat;
 
 /// The way to systemd. Nothing here waits for it.
@@ -38,6 +41,8 @@ enum Message {
     Reloading(i128),
     /// With the time it may take, in microseconds.
     Stopping(u32),
+    /// A name in the file-descriptor store.
+    Forget(String),
 }
 
 impl Notify {
@@ -89,6 +94,34 @@ impl Notify {
     pub fn stopping(&self, limit: Duration) {
         let limit = u32::try_from(limit.as_micros()).unwrap_or(u32::MAX);
         self.0.add(|pending| pending.messages.push(Message::Stopping(limit)));
+    }
+
+    /// What was stored under this name is not wanted any more.
+    pub fn forget(&self, name: String) {
+        self.0.add(|pending| pending.messages.push(Message::Forget(name)));
+    }
+
+    /// Has the service manager keep the descriptors for the next process, and waits until it has them. Returns how
+    /// many it keeps: none, without a service manager.
+    ///
+    /// # Errors
+    /// When it does not take them within `limit`.
+    pub async fn keep(&self, descriptors: Vec<Named>, limit: Duration) -> anyhow::Result<usize> {
+        if std::env::var_os("NOTIFY_SOCKET").is_none() {
+            return Ok(0);
+        }
+        let count = descriptors.len();
+        let send = tokio::task::spawn_blocking(move || {
+            // Without FDPOLL=0 systemd drops a socket that reports an error, as one does when its link goes down.
+            let states =
+                |name| [NotifyState::FdStore, NotifyState::FdName(name), NotifyState::Custom("FDPOLL=0")];
+            descriptors.iter().try_for_each(|(name, descriptor)| {
+                sd_notify::notify_with_fds(&states(name), &[descriptor.as_fd()])
+            })
+        });
+        let sent = tokio::time::timeout(limit, send).await.context("the service manager does not answer")?;
+        sent?.context("the service manager does not take the VRRP state and sockets")?;
+        Ok(count)
     }
 
     /// Feeds the watchdog while the VRRP loop shows signs of life, if systemd asked for it. A stuck loop gets the
@@ -145,6 +178,7 @@ impl Pending {
                 Message::Ready => send(&[NotifyState::Ready]),
                 // systemd matches the two, so they travel in one message.
                 Message::Reloading(now) => send(&[NotifyState::Reloading, NotifyState::MonotonicUsec(now)]),
+                Message::Forget(name) => send(&[NotifyState::FdStoreRemove, NotifyState::FdName(&name)]),
                 Message::Stopping(limit) => {
                     send(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(limit)]);
                 }

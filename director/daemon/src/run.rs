@@ -1,5 +1,6 @@
 //! The running director: its parts, the signals it obeys, and what systemd is told.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use zbus::connection::Builder;
 
 use crate::bus::{self, Core, ManagerStatus, Reload};
+use crate::descriptors::{self, Named};
 use crate::lock::Lock;
 use crate::notify::Notify;
 use crate::services::Store;
@@ -23,6 +25,9 @@ use crate::{config, reload, services, sync, vrrp};
 /// Beyond the time the VRRP machines give themselves for a stop.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
+/// The backups wait for little more than this.
+const PASS_ON: Duration = Duration::from_secs(1);
+
 /// Deleting services takes milliseconds; a kernel that needs longer than this is stuck.
 const IPVS_STOP: Duration = Duration::from_secs(10);
 
@@ -31,6 +36,7 @@ const IPVS_STOP: Duration = Duration::from_secs(10);
 /// # Errors
 /// The configuration cannot be used, a part cannot start or has failed, or the stop left something behind.
 pub fn run(path: &Path) -> anyhow::Result<()> {
+    let inherited = descriptors::inherited();
     let config = config::load(path)?;
     let _lock = Lock::take()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -39,7 +45,7 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(async { Director::start(path, config)?.supervise().await });
+    let result = runtime.block_on(async { Director::start(path, config, inherited)?.supervise().await });
     // What is still under way (probes, a bus that does not answer) does not hold up the exit.
     runtime.shutdown_background();
     result
@@ -67,16 +73,24 @@ struct Director {
 
 impl Director {
     /// Starts all parts. VRRP does not wait for IPVS, and nothing waits for the bus.
-    fn start(path: &Path, config: Config) -> anyhow::Result<Self> {
+    fn start(path: &Path, config: Config, inherited: Vec<Named>) -> anyhow::Result<Self> {
         // Before anything that would have to be cleaned up.
         let signals = Signals::new().context("cannot handle signals")?;
         let notify = Notify::spawn().context("cannot start the thread that talks to systemd")?;
+        // Kept by systemd for the next start as well, unless told otherwise: after a crash they would be old news.
+        inherited
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .for_each(|name| notify.forget(name));
         let heartbeat = Heartbeat::default();
         let (vrrp, vrrp_commands) = Handle::new();
         let (vrrp_sender, vrrp_status) = watch::channel(VrrpStatus::new());
         // The thread ends with its commands; its end shows as the end of its status.
-        let _thread = vrrp::spawn(config.failover.clone(), vrrp_commands, vrrp_sender, heartbeat.clone())
-            .context("cannot start VRRP")?;
+        let _thread =
+            vrrp::spawn(config.failover.clone(), vrrp_commands, vrrp_sender, heartbeat.clone(), inherited)
+                .context("cannot start VRRP")?;
         let table = TableHandle::spawn().context("cannot start the IPVS thread")?;
         let table_status = table.status();
         let (services, services_commands) = Handle::new();
@@ -142,7 +156,7 @@ impl Director {
                 order = self.signals.next() => match order {
                     Order::Stop(name) => return self.stop(name).await,
                     Order::HandOver => {
-                        tracing::info!("handing over: virtual IPs and IPVS stay as they are for the next director");
+                        self.pass_on().await;
                         return Ok(());
                     }
                     // The reason has been logged; SIGHUP has nobody else to tell.
@@ -222,6 +236,23 @@ impl Director {
         Ok(())
     }
 
+    /// Leaves virtual IPs and IPVS as they are, and the VRRP state and sockets with systemd, for the next process.
+    async fn pass_on(self) {
+        tracing::info!("handing over: virtual IPs and IPVS stay as they are for the next director");
+        let answer = patiently(PASS_ON, self.vrrp.ask(|reply| VrrpCommand::PassOn { reply })).await;
+        let kept = match answer {
+            Ok(descriptors) => self.notify.keep(descriptors, PASS_ON).await,
+            Err(error) => Err(error),
+        };
+        match kept {
+            Ok(0) => tracing::info!(
+                "no service manager keeps the VRRP state; the next director starts as after a crash"
+            ),
+            Ok(count) => tracing::info!(count, "the service manager keeps the VRRP state and sockets"),
+            Err(error) => tracing::warn!("the next director starts as after a crash: {error:#}"),
+        }
+    }
+
     /// Hands mastership over, releases the virtual IPs, then takes the services out of the kernel.
     async fn stop(self, signal: &'static str) -> anyhow::Result<()> {
         // Who asks for a reload from now on is told that it is too late.
@@ -243,7 +274,10 @@ impl Director {
     }
 }
 
-async fn patiently(limit: Duration, answer: impl Future<Output = Result<(), Refused>>) -> anyhow::Result<()> {
+async fn patiently<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, Refused>>,
+) -> anyhow::Result<T> {
     match tokio::time::timeout(limit, answer).await {
         Ok(answer) => answer.map_err(anyhow::Error::from),
         Err(_) => Err(anyhow!("no answer within {} s", limit.as_secs())),

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::descriptors::Named;
+
 pub use crate::services::{Order, Override};
 
 /// What the VRRP thread publishes: one entry per failover group, by name.
@@ -172,6 +174,8 @@ pub enum VrrpCommand {
     Reconfigure { groups: Vec<fairway_config::FailoverGroup>, reply: Reply<()> },
     /// Stop gracefully: hand over, park and release the VIPs, then answer.
     Stop { reply: Reply<()> },
+    /// Let another process go on from here: answers with what it needs, and nothing is done any more.
+    PassOn { reply: Reply<Vec<Named>> },
 }
 
 /// Requests to the services task.

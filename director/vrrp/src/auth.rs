@@ -16,6 +16,7 @@ use std::time::Duration;
 use fairway_config::{Auth, HmacMode, Instance, VrrpVersion};
 
 use crate::packet::Authentication;
+use crate::saved::SavedSeal;
 pub(crate) use header::{HeaderSeal, message};
 pub(crate) use trailer::TrailerSeal;
 
@@ -88,6 +89,24 @@ impl Seal {
             (Self::Header(seal), Self::Header(before)) => seal.follow(before),
             (Self::Trailer(seal), Self::Trailer(before)) => seal.follow(before),
             _ => {}
+        }
+    }
+
+    /// As it is passed on to the next process.
+    pub(crate) fn save(&self) -> Option<SavedSeal> {
+        match self {
+            Self::Message(_) => None,
+            Self::Header(seal) => Some(seal.save()),
+            Self::Trailer(seal) => Some(seal.save()),
+        }
+    }
+
+    /// Goes on from what another process knew, if the secret is still the same.
+    pub(crate) fn adopt(&mut self, saved: &SavedSeal) {
+        match self {
+            Self::Message(_) => {}
+            Self::Header(seal) => seal.adopt(saved),
+            Self::Trailer(seal) => seal.adopt(saved),
         }
     }
 

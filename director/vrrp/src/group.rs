@@ -1,5 +1,6 @@
 //! The state machine of a failover group.
 
+mod adopt;
 mod announcer;
 mod election;
 mod handover;
@@ -146,6 +147,7 @@ impl Group {
             Input::Clock(utc) => self.clock = Some((now, utc)),
             Input::Force(force) => self.order(now, force),
             Input::Failover => self.failover(now),
+            Input::Bridge(pause) => self.bridge(now, pause),
             Input::Stop => self.stop(now),
             Input::Stalled => self.stalled(now),
             Input::Reconfigure(config) => self.reconfigure(now, config),
@@ -259,8 +261,15 @@ impl Group {
     }
 
     fn send(&mut self, now: Instant, instance: usize, priority: u8) {
+        let interval = self.routers[instance].own_interval();
+        self.send_every(now, instance, priority, interval);
+    }
+
+    /// Sends an advert that promises the next one after `interval`.
+    fn send_every(&mut self, now: Instant, instance: usize, priority: u8, interval: Duration) {
         let clock = self.utc(now);
-        for (destination, carrier, payload) in self.routers[instance].advert(priority, clock) {
+        self.routers[instance].advertised = Some((now, interval));
+        for (destination, carrier, payload) in self.routers[instance].advert(priority, interval, clock) {
             self.outputs.push(Output::Send { instance, destination, carrier, payload });
         }
     }

@@ -48,6 +48,10 @@
 //!    driver's to remove: it knows the lists.
 //! 7. [`Input::Stop`], then timers and packets until [`Output::Stopped`].
 //!
+//! To have another process go on instead: [`Input::Bridge`] twice, a moment apart, then [`Group::save`], and nothing
+//! more. There, [`Group::adopt`] takes the place of [`Input::Start`]; then every link, the packets that have queued up
+//! meanwhile, and timers.
+//!
 //! Carry out the outputs of one call in order before the next call.
 //!
 //! # Where this goes beyond the RFC
@@ -64,6 +68,7 @@ mod counters;
 mod group;
 mod output;
 mod packet;
+mod saved;
 mod timing;
 
 pub use auth::{Carrier, PASSWORD, Secret};
@@ -71,3 +76,4 @@ pub use counters::Counters;
 pub use group::{Group, GroupConfig, VirtualRouter};
 pub use output::{Cause, Event, Force, Input, Output, Place, Received, State};
 pub use packet::{Advert, Authentication, Decoded, PacketError, group_address, vrid_of};
+pub use saved::Saved;

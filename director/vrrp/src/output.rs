@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use fairway_config::Checksum;
+use serde::{Deserialize, Serialize};
 
 use crate::auth::Carrier;
 use crate::group::GroupConfig;
@@ -42,7 +43,8 @@ impl fmt::Display for State {
 }
 
 /// The operator's standing order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Force {
     /// Follow the election.
     #[default]
@@ -115,6 +117,9 @@ pub enum Input<'a> {
     Force(Force),
     /// Hand mastership to the best backup, once.
     Failover,
+    /// Adverts will pause for up to this long, because another process goes on from here: as master, have the
+    /// backups wait for it. Once more a moment later, in case an advert is lost.
+    Bridge(Duration),
     /// Stop gracefully; ends with [`Output::Stopped`].
     Stop,
     /// The driver was away longer than the master-down interval and has fed the queued packets since.
@@ -124,7 +129,8 @@ pub enum Input<'a> {
 }
 
 /// Where the VIPs of an instance belong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Place {
     /// On their interfaces: the network sees them.
     Interface,
@@ -221,6 +227,8 @@ pub enum Cause {
     LinkUp,
     /// It was stopped.
     Stopped,
+    /// What the process before this one said.
+    Before(String),
 }
 
 impl fmt::Display for Cause {
@@ -246,6 +254,7 @@ impl fmt::Display for Cause {
             }
             Self::LinkUp => f.write_str("all interfaces are back"),
             Self::Stopped => f.write_str("stopped"),
+            Self::Before(cause) => f.write_str(cause),
         }
     }
 }

@@ -24,6 +24,8 @@ const NO_AUTH: u8 = 0;
 const SIMPLE_PASSWORD: u8 = 1;
 const AUTHENTICATION_HEADER: u8 = 2;
 const MAX_CENTISECONDS: u16 = 0xfff;
+/// What a v3 advert can promise at most.
+pub(crate) const LONGEST_INTERVAL: Duration = Duration::from_millis(MAX_CENTISECONDS as u64 * 10);
 /// Where the checksum is.
 pub(crate) const CHECKSUM: usize = 6;
 

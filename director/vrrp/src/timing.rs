@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use fairway_config::VrrpVersion;
 
+use crate::saved::{Moment, SavedTimer, length, micros};
+
 /// Skew time: the lower the priority, the longer, so that the best backup is first.
 ///
 /// v3: (256 - priority) / 256 of the master's interval; v2: (256 - priority) / 256 seconds.
@@ -35,6 +37,24 @@ pub(crate) struct DownTimer {
 impl DownTimer {
     pub(crate) fn new(from: Instant, interval: Duration) -> Self {
         Self { from, interval, cut: None }
+    }
+
+    /// As it is passed on to the next process.
+    pub(crate) fn save(&self, now: Instant) -> SavedTimer {
+        SavedTimer {
+            from: Moment::of(self.from, now),
+            interval: micros(self.interval),
+            cut: self.cut.map(|(at, source)| (Moment::of(at, now), source)),
+        }
+    }
+
+    /// As it was at `then`.
+    pub(crate) fn adopt(saved: &SavedTimer, then: Instant) -> Self {
+        Self {
+            from: saved.from.instant(then),
+            interval: length(saved.interval),
+            cut: saved.cut.map(|(at, source)| (at.instant(then), source)),
+        }
     }
 
     pub(crate) fn interval(&self) -> Duration {

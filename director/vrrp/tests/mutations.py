@@ -30,7 +30,7 @@ MEMORY = 4 << 30  # bytes of address space for the compiler or the tests
 TIMING, PACKET, GROUP = "timing.rs", "packet.rs", "group.rs"
 ELECTION, HANDOVER, RECONFIGURE = "group/election.rs", "group/handover.rs", "group/reconfigure.rs"
 ROUTER, PEERS, ANNOUNCER = "group/router.rs", "group/peers.rs", "group/announcer.rs"
-HEADER, TRAILER = "auth/header.rs", "auth/trailer.rs"
+HEADER, TRAILER, ADOPT = "auth/header.rs", "auth/trailer.rs", "group/adopt.rs"
 
 # name, file below src/, text, replacement
 MUTATIONS = [
@@ -102,6 +102,12 @@ MUTATIONS = [
     ("accept another v2 interval", ROUTER, "VrrpVersion::V2 && advert.interval != ours {", "VrrpVersion::V2 && advert.interval > ours * 99 {"),
     ("one form of the checksum only", PACKET, "(VrrpVersion::V3, _) if fold(covered) == VALID => Ok(Checksum::Rfc5798),", ""),
     ("send the other form of the checksum", PACKET, "checksum == Checksum::Rfc5798);", "checksum == Checksum::Rfc9568);"),
+    ("a pause that nobody is told of", ADOPT, "VrrpVersion::V3 => own.max(pause).min(LONGEST_INTERVAL),", "VrrpVersion::V3 => own,"),
+    ("a successor that asserts itself after too long a pause", ADOPT, "SavedPhase::Master if self.routers.iter().any(|router| router.kept_waiting(now)) => {", "SavedPhase::Master if self.routers.is_empty() => {"),
+    ("a successor waits before its first advert", ADOPT, "router.advert_due = router.is_up().then_some(now);", "router.advert_due = router.is_up().then_some(listen_until);"),
+    ("a successor takes over from a master it has not listened for", ADOPT, "self.not_before = grace.map(|grace| now + grace);", "self.not_before = grace.map(|_| now);"),
+    ("an order dies with the process", ADOPT, "        self.force = saved.force;\n", ""),
+    ("a successor uses numbers again", ADOPT, "self.seal.adopt(seal);", "let _ = seal;"),
     ("drop adverts with another list of VIPs", ELECTION, "            self.routers[instance].counters.vip_mismatch += 1;\n            self.report(now, instance, event);\n", "            self.routers[instance].counters.vip_mismatch += 1;\n            return self.report(now, instance, event);\n"),
 ]
 

@@ -1,15 +1,24 @@
 //! What operators and the rest of the daemon ask of the VRRP thread.
 
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fairway_vrrp::{GroupConfig, Input, State};
 
 use super::member::Member;
+use super::passing::{self, Document};
 use super::secrets;
-use super::thread::Thread;
+use super::thread::{Passing, Thread};
+use crate::descriptors::Named;
 use crate::status::{self, Refused, VrrpCommand};
+
+/// What backups are told to wait for while one process follows another: three times this, which is more than a
+/// process needs to start on a busy host.
+const GAP: Duration = Duration::from_secs(1);
+/// When they are told again, in case an advert is lost.
+const BRIDGE_AGAIN: Duration = Duration::from_millis(50);
 
 impl Thread {
     /// Carries out the commands that have come.
@@ -58,6 +67,13 @@ impl Thread {
                 };
                 let _ = reply.send(outcome.map(|groups| self.reconfigure(groups)));
             }
+            VrrpCommand::PassOn { reply } if self.stopping.is_none() && self.passing.is_none() => {
+                self.bridge();
+                self.passing = Some(Passing { at: Instant::now() + BRIDGE_AGAIN, reply });
+            }
+            VrrpCommand::PassOn { reply } => {
+                let _ = reply.send(Err(stopping()));
+            }
             VrrpCommand::Stop { reply } if self.stopping.is_none() => {
                 self.stopping = Some(reply);
                 for member in self.members.values_mut() {
@@ -69,6 +85,39 @@ impl Thread {
                 let _ = reply.send(Err(stopping()));
             }
         }
+    }
+
+    /// Has the backups wait for the next process.
+    fn bridge(&mut self) {
+        for member in self.members.values_mut() {
+            let outputs = member.group.handle(Instant::now(), Input::Bridge(GAP));
+            self.kernel.carry_out(member, outputs);
+        }
+    }
+
+    /// Passes on what the next process needs, once the backups know. Returns true when that is done: what comes from
+    /// now on is for the next process.
+    pub(super) fn pass_on(&mut self) -> bool {
+        let Some(passing) = self.passing.take_if(|passing| passing.at <= Instant::now()) else {
+            return false;
+        };
+        self.bridge();
+        let passed_on = self.descriptors().map_err(|error| {
+            Refused(format!(
+                "cannot keep the state for the next process ({error}); it starts as after a crash"
+            ))
+        });
+        let _ = passing.reply.send(passed_on); // who asked may have lost patience
+        true
+    }
+
+    fn descriptors(&self) -> io::Result<Vec<Named>> {
+        let now = Instant::now();
+        let saved = |(name, member): (&String, &Member)| Some((name.clone(), member.save(now)?));
+        let document = Document::new(self.members.iter().filter_map(saved).collect())?;
+        let sockets = self.kernel.sockets.values().map(passing::socket);
+        // The state last: who finds it has the sockets too.
+        sockets.chain([document.write()]).collect()
     }
 
     fn failover(&mut self, group: &str) -> Result<(), Refused> {

@@ -40,6 +40,8 @@ pub(super) struct Kernel {
     pub(super) links: Links,
     pub(super) vips: Vips,
     pub(super) sockets: BTreeMap<SocketKey, AdvertSocket>,
+    /// Sockets of the process before, as long as they may be of use.
+    pub(super) inherited: Vec<AdvertSocket>,
     announcer: Announcer,
     complaints: BTreeMap<String, Instant>,
 }
@@ -63,6 +65,7 @@ impl Kernel {
             links: Links::from_dump(links),
             vips: Vips::default(),
             sockets: BTreeMap::new(),
+            inherited: Vec::new(),
             announcer,
             complaints: BTreeMap::new(),
         })
@@ -109,9 +112,13 @@ impl Kernel {
                 continue;
             }
             let (name, family, wire) = &key;
-            match AdvertSocket::open(index, *family, *wire) {
+            let fits = |s: &AdvertSocket| s.index() == index && s.kind() == (*family, *wire);
+            let inherited =
+                self.inherited.iter().position(fits).map(|place| self.inherited.swap_remove(place));
+            let passed_on = inherited.is_some();
+            match inherited.map_or_else(|| AdvertSocket::open(index, *family, *wire), Ok) {
                 Ok(socket) => {
-                    tracing::debug!(interface = name, %family, ?wire, index, "listening for adverts");
+                    tracing::debug!(interface = name, %family, ?wire, index, passed_on, "listening for adverts");
                     self.sockets.insert(key, socket);
                 }
                 Err(error) => {

@@ -1,12 +1,14 @@
 //! A failover group in the thread's care: the machine, and what the thread knows around it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use fairway_config::{Instance, VrrpVersion};
-use fairway_vrrp::{Group, GroupConfig, VirtualRouter};
+use fairway_vrrp::{Group, GroupConfig, Output, VirtualRouter};
 
 use super::addresses::Owner;
+use super::passing::{self, SavedMember};
 use crate::status::{GroupStatus, InstanceStatus, Statistics};
 
 macro_rules! io_counters {
@@ -20,6 +22,14 @@ macro_rules! io_counters {
         impl IoCounters {
             fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)*].into_iter()
+            }
+
+            /// Goes on counting from what another process had; a name that is not known is of another release.
+            fn set(&mut self, name: &str, value: u64) {
+                match name {
+                    $(stringify!($name) => self.$name = value,)*
+                    _ => {}
+                }
             }
         }
     };
@@ -114,6 +124,33 @@ impl Member {
     pub(super) fn is_stalled(&self, now: Instant) -> bool {
         let due = self.group.next_deadline();
         due.is_some_and(|due| now.saturating_duration_since(due) > self.master_down())
+    }
+
+    /// What the next process needs; `None` while there is nothing to go on with.
+    pub(super) fn save(&self, now: Instant) -> Option<SavedMember> {
+        let counters = |counters: &IoCounters| {
+            counters.iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>()
+        };
+        let of = |(instance, io): (&Instance, &IoCounters)| (instance.name.clone(), counters(io));
+        Some(SavedMember {
+            since: passing::since_epoch(self.since),
+            machine: self.group.save(now)?,
+            counters: self.instances().iter().zip(&self.counters).map(of).collect(),
+        })
+    }
+
+    /// Goes on with what another process saved `age` ago; `None`, and nothing is changed, if it was about other
+    /// virtual routers.
+    pub(super) fn adopt(&mut self, now: Instant, saved: &SavedMember, age: Duration) -> Option<Vec<Output>> {
+        let outputs = self.group.adopt(now, &saved.machine, age)?;
+        self.since = passing::time_of_day(saved.since);
+        for instance in 0..self.instances().len() {
+            let counters = saved.counters.get(&self.instances()[instance].name);
+            for (name, value) in counters.into_iter().flatten() {
+                self.counters[instance].set(name, *value);
+            }
+        }
+        Some(outputs)
     }
 
     /// What an operator sees.

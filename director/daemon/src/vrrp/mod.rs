@@ -11,6 +11,7 @@
 //! | `links` | carrier and source addresses |
 //! | `announce` | gratuitous ARP, neighbour advertisements |
 //! | `netlink` | the wire form of links and addresses |
+//! | `passing` | what one process leaves the next |
 //! | `secrets` | passwords and keys |
 //! | `realtime` | priority, locked memory |
 
@@ -21,6 +22,7 @@ mod kernel;
 mod links;
 mod member;
 mod netlink;
+mod passing;
 mod realtime;
 mod secrets;
 mod settle;
@@ -36,6 +38,7 @@ use std::time::{Duration, Instant};
 use fairway_config::FailoverGroup;
 use tokio::sync::{mpsc, watch};
 
+use crate::descriptors::Named;
 use crate::status::{VrrpCommand, VrrpStatus};
 
 /// Why the VRRP thread could not start, or why leftovers could not be removed.
@@ -100,8 +103,9 @@ pub fn verify(groups: &[FailoverGroup]) -> Result<(), Error> {
     secrets::load(groups.to_vec()).map(drop)
 }
 
-/// Starts the VRRP thread. It ends after [`VrrpCommand::Stop`] has been carried out, or, keeping the VIPs where
-/// they are, when the sending side of `commands` is gone.
+/// Starts the VRRP thread, which goes on with what `inherited` has of a process before. It ends after
+/// [`VrrpCommand::Stop`] has been carried out, or, keeping the VIPs where they are, after [`VrrpCommand::PassOn`] or
+/// when the sending side of `commands` is gone.
 ///
 /// # Errors
 /// [`Error`] when a secret file cannot be used or the kernel refuses a socket or a thread. Missing interfaces
@@ -111,9 +115,10 @@ pub fn spawn(
     commands: mpsc::UnboundedReceiver<VrrpCommand>,
     status: watch::Sender<VrrpStatus>,
     heartbeat: Heartbeat,
+    inherited: Vec<Named>,
 ) -> Result<JoinHandle<()>, Error> {
     let (news, inbox) = std::sync::mpsc::channel();
-    let thread = thread::Thread::new(secrets::load(groups)?, commands, news, heartbeat)?;
+    let thread = thread::Thread::new(secrets::load(groups)?, commands, news, heartbeat, inherited)?;
     // The value of a watch channel is behind a lock. This thread waits for its readers, so that VRRP never does;
     // it ends with the VRRP thread.
     start("vrrp-status", move || inbox.into_iter().for_each(|news| drop(status.send_replace(news))))?;

@@ -4,7 +4,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use fairway_config::Family;
 use fairway_vrrp::{Carrier, group_address};
@@ -89,11 +89,38 @@ impl AdvertSocket {
         };
         let device = NonZeroU32::new(index);
         let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(wire.protocol()))))?;
+        match family {
+            Family::Ipv4 => socket.bind_device_by_index_v4(device)?,
+            Family::Ipv6 => socket.bind_device_by_index_v6(device)?,
+        }
+        Self::configured(socket, index, family, wire)
+    }
+
+    /// Takes over the socket of another process. What it is says the kernel, not who passed it on.
+    pub(super) fn inherit(descriptor: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(descriptor);
+        let other = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
+        let family = match socket.domain()? {
+            Domain::IPV4 => Family::Ipv4,
+            Domain::IPV6 => Family::Ipv6,
+            _ => return Err(other("neither IPv4 nor IPv6")),
+        };
+        let protocol = socket.protocol()?.map(i32::from);
+        let is = |wire: &Wire| protocol == Some(wire.protocol().into());
+        let wire = [Wire::Vrrp, Wire::Header].into_iter().find(is).ok_or_else(|| other("not of VRRP"))?;
+        let index = socket.device_index_v4()?.ok_or_else(|| other("bound to no interface"))?;
+        if socket.r#type()? != Type::RAW {
+            return Err(other("not a raw socket"));
+        }
+        Self::configured(socket, index.get(), family, wire)
+    }
+
+    /// Sets every option, so that a socket of another release is as good as one of ours.
+    fn configured(socket: Socket, index: u32, family: Family, wire: Wire) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         match family {
             Family::Ipv4 => {
-                socket.bind_device_by_index_v4(device)?;
                 socket.set_multicast_all_v4(false)?;
                 socket.set_multicast_loop_v4(false)?;
                 socket.set_multicast_ttl_v4(255)?;
@@ -102,7 +129,6 @@ impl AdvertSocket {
                 socket.set_tos_v4(INTERNETWORK_CONTROL.into())?;
             }
             Family::Ipv6 => {
-                socket.bind_device_by_index_v6(device)?;
                 socket.set_multicast_all_v6(false)?;
                 socket.set_multicast_loop_v6(false)?;
                 socket.set_multicast_hops_v6(255)?;
@@ -116,6 +142,16 @@ impl AdvertSocket {
         let mut socket = Self { socket, family, wire, index, joined: false };
         socket.join();
         Ok(socket)
+    }
+
+    /// What it carries, besides the interface.
+    pub(super) fn kind(&self) -> (Family, Wire) {
+        (self.family, self.wire)
+    }
+
+    /// A descriptor of it for another process.
+    pub(super) fn share(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone().map(OwnedFd::from)
     }
 
     /// Index of the interface it is bound to.
@@ -138,6 +174,8 @@ impl AdvertSocket {
         };
         match joined {
             Ok(()) => self.joined = true,
+            // Of a socket that was passed on.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => self.joined = true,
             Err(error) => tracing::warn!(
                 index = self.index, family = %self.family, %error,
                 "cannot join the VRRP multicast group yet; is the address family enabled on the interface?"

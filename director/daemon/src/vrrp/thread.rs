@@ -21,8 +21,10 @@ use tokio::sync::mpsc;
 use super::addresses::{self, Owner};
 use super::kernel::{Kernel, SocketKey};
 use super::member::Member;
+use super::passing::{Document, Inheritance};
 use super::sockets::{Datagram, Header};
 use super::{Error, Heartbeat};
+use crate::descriptors::Named;
 use crate::status::{Reply, VrrpCommand, VrrpStatus};
 
 /// The longest wait: the heartbeat promises 500 ms.
@@ -39,6 +41,8 @@ const DATAGRAM: usize = 65_536;
 #[derive(Debug)]
 pub(super) struct Thread {
     pub(super) kernel: Kernel,
+    /// What the process before left, and how old it is.
+    inherited: Option<(Document, Duration)>,
     /// The configured groups by name.
     pub(super) members: BTreeMap<String, Member>,
     /// Groups that are no longer configured and still hand over.
@@ -54,12 +58,22 @@ pub(super) struct Thread {
     heartbeat: Heartbeat,
     /// Set once the director stops: who waits for the end of it.
     pub(super) stopping: Option<Reply<()>>,
+    /// Set once another process is to go on from here.
+    pub(super) passing: Option<Passing>,
     /// Nobody can send commands any more.
     pub(super) abandoned: bool,
     /// UTC at the origin of the monotonic clock, as the machines were told.
     epoch: Option<Duration>,
     /// When addresses and sockets are looked at again although nothing happened.
     retry_at: Option<Instant>,
+}
+
+/// A hand-over to the next process.
+#[derive(Debug)]
+pub(super) struct Passing {
+    /// When the backups have been told twice to wait.
+    pub(super) at: Instant,
+    pub(super) reply: Reply<Vec<Named>>,
 }
 
 /// Wakes the loop out of its wait.
@@ -80,6 +94,7 @@ impl Thread {
         commands: mpsc::UnboundedReceiver<VrrpCommand>,
         status: Sender<VrrpStatus>,
         heartbeat: Heartbeat,
+        inherited: Vec<Named>,
     ) -> Result<Self, Error> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let wake = EventFd::from_flags(flags).map_err(|error| Error::System {
@@ -87,8 +102,12 @@ impl Thread {
             source: error.into(),
         })?;
         let member = |config: GroupConfig| (config.group.name.clone(), Member::new(config));
+        let mut kernel = Kernel::open()?;
+        let Inheritance { state, sockets } = Inheritance::take(inherited);
+        kernel.inherited = sockets;
         Ok(Self {
-            kernel: Kernel::open()?,
+            kernel,
+            inherited: state,
             members: groups.into_iter().map(member).collect(),
             leaving: Vec::new(),
             commands,
@@ -98,6 +117,7 @@ impl Thread {
             reconfigured: false,
             heartbeat,
             stopping: None,
+            passing: None,
             abandoned: false,
             epoch: None,
             retry_at: None,
@@ -106,8 +126,8 @@ impl Thread {
 
     /// Runs until stopped.
     pub(super) fn run(mut self) {
-        self.start();
         let mut buffer = vec![0; DATAGRAM];
+        self.start(&mut buffer);
         while !self.is_over() {
             let (links, readable) = self.wait();
             let now = Instant::now();
@@ -128,6 +148,10 @@ impl Thread {
             self.take_in_time(&stalled);
             self.take_in_commands();
             self.publish();
+            if self.pass_on() {
+                tracing::info!("VRRP thread has passed everything on");
+                return;
+            }
         }
         self.publish();
         if let Some(reply) = self.stopping.take() {
@@ -145,7 +169,7 @@ impl Thread {
         self.members.values().chain(&self.leaving)
     }
 
-    fn start(&mut self) {
+    fn start(&mut self, buffer: &mut [u8]) {
         let configured: Vec<_> = self.all().map(|member| member.group.config().group.clone()).collect();
         let leftovers = addresses::leftovers(&self.kernel.links, &configured, false);
         if !leftovers.is_empty() {
@@ -158,12 +182,35 @@ impl Thread {
         }
         let names: Vec<String> = self.members.keys().cloned().collect();
         self.update_sockets();
+        self.kernel.inherited.clear(); // what no instance needs
+        let inherited = self.inherited.take();
         for name in names {
-            self.start_member(&name);
+            if !inherited.as_ref().is_some_and(|(document, age)| self.adopt_member(&name, document, *age)) {
+                self.start_member(&name);
+            }
         }
         self.tell_sources();
+        // What came since the process before read last: it may be that another router is master.
+        for key in self.kernel.sockets.keys().cloned().collect::<Vec<_>>() {
+            self.take_in_packets(&key, buffer);
+        }
         self.take_in_commands();
         self.publish();
+    }
+
+    /// Has a machine go on where the process before left off; false if that says nothing about it.
+    fn adopt_member(&mut self, name: &str, document: &Document, age: Duration) -> bool {
+        let (Some(member), Some(saved)) = (self.members.get_mut(name), document.groups.get(name)) else {
+            return false;
+        };
+        let _ = member.group.handle(Instant::now(), Input::Clock(utc())); // nothing follows from it
+        let Some(outputs) = member.adopt(Instant::now(), saved, age) else { return false };
+        tracing::info!(
+            group = name, state = %member.group.state(), gap_ms = age.as_millis(),
+            "going on as {} where the process before left off", member.group.state()
+        );
+        self.kernel.carry_out(member, outputs);
+        true
     }
 
     /// Starts a machine, adopting VIPs that are still in place.
@@ -193,6 +240,7 @@ impl Thread {
         let deadlines = self.all().filter_map(|member| member.group.next_deadline());
         let wait = deadlines
             .chain(self.retry_at)
+            .chain(self.passing.as_ref().map(|passing| passing.at))
             .map(|deadline| deadline.saturating_duration_since(now))
             .fold(LONGEST_WAIT, Duration::min);
         let mut fds = vec![

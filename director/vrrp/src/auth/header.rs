@@ -14,9 +14,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
+use sha2::Sha256;
 
 use super::{PASSWORD, Senders};
 use crate::packet::PacketError;
+use crate::saved::SavedSeal;
 
 /// IP protocol number of the authentication header.
 const PROTOCOL: u8 = 51;
@@ -46,6 +48,29 @@ impl HeaderSeal {
         if self.key == before.key {
             (self.number, self.senders) = (before.number, before.senders.clone());
         }
+    }
+
+    /// As it is passed on to the next process.
+    pub(super) fn save(&self) -> SavedSeal {
+        let heard = self.senders.0.iter().map(|(sender, number)| (*sender, u64::from(*number)));
+        SavedSeal { key: self.mark(), number: self.number.into(), heard: heard.collect() }
+    }
+
+    /// Goes on from what another process with the same key knew.
+    pub(super) fn adopt(&mut self, saved: &SavedSeal) {
+        if saved.key == self.mark() {
+            let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
+            self.number = number(saved.number);
+            saved.heard.iter().for_each(|(sender, last)| self.senders.heard(*sender, number(*last)));
+        }
+    }
+
+    /// Tells keys apart without telling them.
+    fn mark(&self) -> u64 {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("any length is a key");
+        mac.update(b"fairway: the key of a hand-over");
+        let mark = mac.finalize().into_bytes();
+        mark[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
     /// The number of the next advert, for all the peers it goes to.

@@ -17,6 +17,7 @@ use sha2::Sha256;
 
 use super::{Context, Senders};
 use crate::packet::{CHECKSUM, PacketError, version_number};
+use crate::saved::SavedSeal;
 
 /// Of the trailer, in bytes.
 pub(crate) const LENGTH: usize = 28;
@@ -52,6 +53,17 @@ impl TrailerSeal {
     /// Sequences do not depend on the keys, so they go on when those change.
     pub(super) fn follow(&mut self, before: &Self) {
         (self.sent, self.senders) = (before.sent, before.senders.clone());
+    }
+
+    /// As it is passed on to the next process: sequences do not depend on the keys.
+    pub(super) fn save(&self) -> SavedSeal {
+        SavedSeal { key: 0, number: self.sent, heard: self.senders.0.clone() }
+    }
+
+    /// Goes on from what another process knew.
+    pub(super) fn adopt(&mut self, saved: &SavedSeal) {
+        self.sent = saved.number;
+        saved.heard.iter().for_each(|(sender, last)| self.senders.heard(*sender, *last));
     }
 
     pub(crate) fn mode(&self) -> HmacMode {

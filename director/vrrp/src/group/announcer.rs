@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use fairway_config::Announce;
 
+use crate::saved::{Moment, SavedAnnouncer};
+
 /// Timers of the neighbour announcements of one instance: a burst on take-over, a second one later, then now
 /// and again for as long as it is master.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +35,25 @@ impl Announcer {
         if self.restarted.is_none_or(|last| last + config.interval.get() <= now) {
             self.start(now, config);
             self.restarted = Some(now);
+        }
+    }
+
+    /// As it is passed on to the next process.
+    pub(crate) fn save(&self, now: Instant) -> SavedAnnouncer {
+        SavedAnnouncer {
+            burst: self.burst.map(|(left, due)| (left, Moment::of(due, now))),
+            second_burst: self.second_burst.map(|due| Moment::of(due, now)),
+            refresh: self.refresh.map(|due| Moment::of(due, now)),
+        }
+    }
+
+    /// As it was at `then`.
+    pub(crate) fn adopt(saved: &SavedAnnouncer, then: Instant) -> Self {
+        Self {
+            burst: saved.burst.map(|(left, due)| (left, due.instant(then))),
+            second_burst: saved.second_burst.map(|due| due.instant(then)),
+            refresh: saved.refresh.map(|due| due.instant(then)),
+            restarted: None,
         }
     }
 

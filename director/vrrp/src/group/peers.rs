@@ -42,6 +42,11 @@ impl Peers {
         self.0.first()
     }
 
+    /// Those that the process before had heard, in its order.
+    pub(crate) fn adopt(&mut self, peers: impl Iterator<Item = Peer>) {
+        self.0 = peers.take(MAX_PEERS).collect();
+    }
+
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

@@ -40,6 +40,8 @@ pub struct VirtualRouter {
     pub(crate) peers: Peers,
     /// Runs until the first advert is accepted.
     pub(crate) listen: Option<DownTimer>,
+    /// When the last advert was sent, and the interval in it.
+    pub(crate) advertised: Option<(Instant, Duration)>,
     /// When the next advert is due, while sending.
     pub(crate) advert_due: Option<Instant>,
     pub(crate) announcer: Announcer,
@@ -61,6 +63,7 @@ impl VirtualRouter {
             place: Place::Nowhere,
             peers: Peers::default(),
             listen: None,
+            advertised: None,
             advert_due: None,
             announcer: Announcer::default(),
             counters: Counters::default(),
@@ -156,13 +159,18 @@ impl VirtualRouter {
 
     /// The advert to send, to the multicast group or to each peer, counted as sent once; none without a source
     /// address.
-    pub(crate) fn advert(&mut self, priority: u8, clock: Duration) -> Vec<(IpAddr, Carrier, Vec<u8>)> {
+    pub(crate) fn advert(
+        &mut self,
+        priority: u8,
+        interval: Duration,
+        clock: Duration,
+    ) -> Vec<(IpAddr, Carrier, Vec<u8>)> {
         let Some(source) = self.source() else { return Vec::new() };
         let advert = Advert {
             version: self.config.version,
             vrid: self.config.vrid.get(),
             priority,
-            interval: self.own_interval(),
+            interval,
             addresses: self.config.virtual_ips.iter().map(|vip| vip.address).collect(),
             authentication: self.seal.authentication(),
         };

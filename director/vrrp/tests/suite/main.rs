@@ -1,5 +1,6 @@
 //! The tests of the state machine and of the wire format. One binary, so that it links once.
 
+mod adopt;
 mod announcements;
 mod election;
 mod groups;

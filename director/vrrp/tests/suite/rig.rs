@@ -9,7 +9,7 @@ use fairway_config::{
     VrrpVersion,
 };
 use fairway_vrrp::{
-    Advert, Authentication, Carrier, Force, Group, GroupConfig, Input, Output, Place, Received, State,
+    Advert, Authentication, Carrier, Force, Group, GroupConfig, Input, Output, Place, Received, Saved, State,
     group_address,
 };
 
@@ -129,6 +129,31 @@ impl Rig {
         let mut rig = Self::backup(priority, preempt);
         rig.advance(down(priority.into()));
         assert_eq!(rig.group.state(), State::Master);
+        rig
+    }
+
+    /// What another process is left.
+    pub fn save(&self) -> Option<Saved> {
+        self.group.save(self.origin + self.now)
+    }
+
+    /// Whether this one goes on with what was saved `age` ago.
+    pub fn adopt(&mut self, saved: &Saved, age: Duration) -> bool {
+        let outputs = self.group.adopt(self.origin + self.now, saved, age);
+        self.outputs = outputs.clone().unwrap_or_default();
+        outputs.is_some()
+    }
+
+    /// The process that goes on `pause` later, with the links as they were.
+    pub fn successor(&self, saved: &Saved, pause: Duration, config: GroupConfig) -> Self {
+        let mut rig = Self {
+            group: Group::new(config),
+            origin: self.origin,
+            now: self.now + pause,
+            router: self.router,
+            outputs: Vec::new(),
+        };
+        assert!(rig.adopt(saved, pause), "{saved:?}");
         rig
     }
 
