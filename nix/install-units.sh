@@ -2,8 +2,8 @@
 # package's build and by nix/check.
 # shellcheck shell=bash
 #
-# Left out: fairway-nftables.service (NixOS loads the rules with networking.nftables.tables) and the sysusers file (the
-# module declares the user).
+# Left out: fairway-nftables.service (NixOS loads the rules with networking.nftables.tables), fairway-gue.service (the
+# module has its own, for real servers have no package) and the sysusers file (the module declares the user).
 install_units() {
     local source=$1 out=$2 unit
     mkdir -p "$out/lib/systemd/system" "$out/share/dbus-1/system.d"

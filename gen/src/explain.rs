@@ -277,7 +277,7 @@ impl<'t> Statement<'t> {
             }
         } else if path.starts_with("etc/systemd/network/10-fairway0.") {
             "The VIP is here too, so that this host accepts the packets a director passes on."
-        } else if path.starts_with("etc/systemd/network/10-fairway0-gue") {
+        } else if path.starts_with("etc/fairway/gue-") {
             "The tunnel's UDP port."
         } else if path.starts_with("etc/systemd/network/10-fairway0-") {
             "What a director wraps for this host is unwrapped here."

@@ -104,6 +104,35 @@ in
         };
     };
 
+    fairway-gue = {
+      description = "Fairway UDP ports that take Generic UDP Encapsulation";
+      unitConfig = {
+        DefaultDependencies = false;
+        ConditionPathExists = "${files}/fairway/gue-open.batch";
+      };
+      wantedBy = [ "multi-user.target" ];
+      wants = [ "network-pre.target" ];
+      after = [
+        "fairway-provision.service"
+        "systemd-modules-load.service"
+      ];
+      before = [
+        "network-pre.target"
+        "shutdown.target"
+      ];
+      conflicts = [ "shutdown.target" ];
+      serviceConfig =
+        let
+          ip = lib.getExe' pkgs.iproute2 "ip";
+        in
+        {
+          Type = "oneshot";
+          RemainAfterExit = true;
+          ExecStart = "${ip} -batch ${files}/fairway/gue-open.batch";
+          ExecStop = "-${ip} -force -batch ${files}/fairway/gue-close.batch";
+        };
+    };
+
     fairway-director = {
       wantedBy = [ "multi-user.target" ];
       # A real server has no such file.

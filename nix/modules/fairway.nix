@@ -96,6 +96,7 @@ let
   # Wrapped packets, from the directors; from anyone where a director's address is not known.
   tunnels = facts.tunnelsTo cfg.host;
   tunnelled = tunnels != [ ];
+  gue = lib.filter (tunnel: tunnel.type or "" == "gue") tunnels;
   tunnelRules =
     let
       addresses = map facts.addresses facts.directors;
@@ -109,7 +110,6 @@ let
         else
           lib.optional (known != [ ]) "${family} saddr { ${lib.concatStringsSep ", " known} } ";
       isIpv6 = lib.hasInfix ":";
-      gue = lib.filter (tunnel: tunnel.type or "" == "gue") tunnels;
       ports = lib.unique (map (tunnel: toString (tunnel.port or 6080)) gue);
     in
     lib.concatMapStrings (
@@ -314,6 +314,31 @@ in
       systemd-networkd = {
         reloadTriggers = [ generated ];
         restartTriggers = lib.optional director "networkd.conf.d of ${cfg.generatorPackage}";
+      };
+    }
+    // lib.optionalAttrs (gue != [ ]) {
+      # As the unit for other systems.
+      fairway-gue = {
+        description = "Fairway UDP ports that take Generic UDP Encapsulation";
+        wantedBy = [ "multi-user.target" ];
+        wants = [ "network-pre.target" ];
+        before = [
+          "network-pre.target"
+          "shutdown.target"
+        ];
+        after = [ "systemd-modules-load.service" ];
+        conflicts = [ "shutdown.target" ];
+        unitConfig.DefaultDependencies = false;
+        serviceConfig =
+          let
+            ip = lib.getExe' pkgs.iproute2 "ip";
+          in
+          {
+            Type = "oneshot";
+            RemainAfterExit = true;
+            ExecStart = "${ip} -batch ${generated}/etc/fairway/gue-open.batch";
+            ExecStop = "-${ip} -force -batch ${generated}/etc/fairway/gue-close.batch";
+          };
       };
     }
     // lib.optionalAttrs director {

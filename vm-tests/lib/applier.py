@@ -45,6 +45,8 @@ def apply(host: Host, etc: Path) -> None:
         apply_sysctls(host, file)
     if (etc / "nftables.d/fairway.nft").exists():
         apply_firewall(host)
+    if (etc / "fairway/gue-open.batch").exists():
+        host.run(*unit.command("fairway-gue.service"))
 
 
 def apply_sysctls(host: Host, file: Path) -> None:

@@ -222,12 +222,12 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def eventually(condition: Callable[[], Any], what: str, timeout: float = 20.0, step: float = 0.02) -> float:
+def eventually(condition: Callable[[], Any], what: str | Callable[[], str], timeout: float = 20.0, step: float = 0.02) -> float:
     """Waits until the condition holds and returns how long that took, in seconds."""
     start = time.monotonic()
     while True:
         if condition():
             return time.monotonic() - start
         if time.monotonic() - start > timeout:
-            raise AssertionError(f"not within {timeout:g} s: {what}")
+            raise AssertionError(f"not within {timeout:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(step)

@@ -64,9 +64,8 @@ ANY: frozenset[str] = frozenset()
 
 # Section -> key -> values accepted (ANY: whatever the code below makes of it).
 NETDEV: dict[str, dict[str, frozenset[str]]] = {
-    "NetDev": {"Name": ANY, "Kind": frozenset({"dummy", "ipip", "sit", "gre", "ip6tnl", "ip6gre", "fou"})},
+    "NetDev": {"Name": ANY, "Kind": frozenset({"dummy", "ipip", "sit", "gre", "ip6tnl", "ip6gre"})},
     "Tunnel": {"Local": ANY, "Remote": frozenset({"any"}), "Independent": frozenset({"yes"}), "Mode": frozenset({"any"})},
-    "FooOverUDP": {"Encapsulation": frozenset({"genericudpencapsulation"}), "Port": ANY},
 }
 NETWORK: dict[str, dict[str, frozenset[str]]] = {
     "Match": {"Name": ANY},
@@ -162,12 +161,8 @@ def apply(host: Host, etc: Path) -> None:
 
 
 def _create(host: Host, sections: list[Section]) -> None:
-    device, tunnel, udp = _one(sections, "NetDev"), _one(sections, "Tunnel"), _one(sections, "FooOverUDP")
+    device, tunnel = _one(sections, "NetDev"), _one(sections, "Tunnel")
     name, kind = device.get("Name"), device.get("Kind")
-    if kind == "fou":
-        # networkd asks for an IPv4 socket, whatever else is configured.
-        ip("-n", host.namespace, "fou", "add", "port", udp.get("Port"), "gue")
-        return
     options = []
     if tunnel.entries:
         # Without Independent=yes networkd waits for a link that names the tunnel; an ip6tnl without Mode= is refused.

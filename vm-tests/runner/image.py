@@ -33,6 +33,7 @@ TOOLS = {
     # busybox's own of these would run its own ip, not iproute2's.
     "env": "coreutils", "nice": "coreutils", "timeout": "coreutils", "setsid": "util-linux", "xargs": "findutils",
     "prlimit": "util-linux",
+    "systemd-modules-load": "systemd", "systemd-networkd": "systemd", "systemd-sysctl": "systemd",
 }  # fmt: skip
 BINARIES = ("fairway-gen", "fairway-director", "fairwayctl", "examples/ipvs-table")
 # Directory in the guest -> of this checkout.
@@ -40,10 +41,11 @@ PAYLOAD = {
     "fairway/lib": VM_TESTS / "lib",
     "fairway/tests": VM_TESTS / "tests",
     "fairway/topologies": VM_TESTS / "topologies",
+    "fairway/examples": PROJECT / "gen/examples",
     "fairway/systemd": PROJECT / "director/daemon/systemd",
     "fairway/ipvs": PROJECT / "director/ipvs/tests",
 }
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/systemd:/lib/systemd"
 
 # Parts of Python's library that the guest has no use for.
 PYTHON_SKIP = frozenset(
@@ -56,9 +58,10 @@ PASSWD = """root:x:0:0:root:/root:/bin/bash
 messagebus:x:100:100::/nonexistent:/usr/sbin/nologin
 keepalived_script:x:101:101::/nonexistent:/usr/sbin/nologin
 fairway:x:102:102::/nonexistent:/usr/sbin/nologin
+systemd-network:x:103:103::/nonexistent:/usr/sbin/nologin
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """
-GROUP = "root:x:0:\nmessagebus:x:100:\nkeepalived_script:x:101:\nfairway:x:102:\nnogroup:x:65534:\n"
+GROUP = "root:x:0:\nmessagebus:x:100:\nkeepalived_script:x:101:\nfairway:x:102:\nsystemd-network:x:103:\nnogroup:x:65534:\n"
 
 
 def build(job: dict[str, Any], binaries: Path, out: Path) -> kernels.Kernel:

@@ -17,7 +17,7 @@ pub use firewall::{Firewall, Outbound, Socket, SyncPeers, Translation, VrrpPeers
 pub use full_nat::{SourceNat, SynProxy};
 pub use kernel::Setting;
 pub use links::Link;
-pub use tunnel::{Device, Port, Segments, Tunnels};
+pub use tunnel::{Device, Segments, Tunnels};
 
 /// What one host is to become.
 #[derive(Debug)]

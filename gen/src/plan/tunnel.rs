@@ -14,7 +14,7 @@ pub struct Tunnels {
     /// Interfaces on which the unwrapped packets arrive.
     pub devices: Vec<Device>,
     /// UDP ports that take GUE.
-    pub ports: Vec<Port>,
+    pub ports: BTreeSet<u16>,
     /// The largest TCP segments, for each virtual IP.
     pub segments: Vec<Segments>,
 }
@@ -33,15 +33,6 @@ pub struct Device {
     pub vips: BTreeSet<IpAddr>,
     /// Whether IPv6 packets come out of it.
     pub ipv6: bool,
-}
-
-/// A UDP port that takes GUE.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Port {
-    /// The name of its networkd file.
-    pub name: String,
-    /// The port.
-    pub port: u16,
 }
 
 /// The largest TCP segments that clients of some virtual IPs may send.
@@ -113,7 +104,7 @@ pub(super) fn tunnels(topology: &Topology, roles: &Roles<'_>) -> Tunnels {
     });
     Tunnels {
         devices: devices.collect(),
-        ports: ports.into_iter().zip(1..).map(|(port, n)| Port { name: name("gue", n), port }).collect(),
+        ports,
         segments: segments.into_iter().map(|((_, mss), vips)| Segments { mss, vips }).collect(),
     }
 }

@@ -49,7 +49,7 @@ const TEMPLATES: [(&str, &str); 11] = [
     ("dummy.network", include_str!("../../templates/dummy.network.j2")),
     ("tunnel.netdev", include_str!("../../templates/tunnel.netdev.j2")),
     ("tunnel.network", include_str!("../../templates/tunnel.network.j2")),
-    ("gue.netdev", include_str!("../../templates/gue.netdev.j2")),
+    ("gue.batch", include_str!("../../templates/gue.batch.j2")),
     ("networkd.conf", include_str!("../../templates/networkd.conf.j2")),
     ("fairway.nft", include_str!("../../templates/fairway.nft.j2")),
     ("fairway.inner.nft", include_str!("../../templates/fairway.inner.nft.j2")),
@@ -140,9 +140,10 @@ impl Renderer {
                 add(path, template, context! { header => comment, device => Serde(device) })?;
             }
         }
-        for port in &plan.tunnels.ports {
-            let path = format!("etc/systemd/network/10-{}.netdev", file(&port.name));
-            add(path, "gue.netdev", context! { header => comment, port => Serde(port) })?;
+        let ports = &plan.tunnels.ports;
+        for (what, close) in [("open", false), ("close", true)].into_iter().filter(|_| !ports.is_empty()) {
+            let path = format!("etc/fairway/gue-{what}.batch");
+            add(path, "gue.batch", context! { header => comment, ports, close })?;
         }
         if plan.keep_foreign {
             add(

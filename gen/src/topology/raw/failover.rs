@@ -244,6 +244,16 @@ fn read_hmac(problems: &mut Problems, value: &Value<'_>) -> Option<HmacAuth> {
 /// Where a secret is on the directors.
 fn read_path(problems: &mut Problems, value: &Value<'_>) -> Option<PathBuf> {
     let file = value.string(problems, "the path of a file")?;
+    if file.get_ref().starts_with("/nix/store/") {
+        problems.add(
+            Rule::KeyFile,
+            &value.key,
+            file.span(),
+            format!("\"{}\" is in the Nix store, where everybody can read it", file.get_ref()),
+            "put it somewhere else, such as \"/etc/fairway/secrets/edge\" by services.fairway.secrets",
+        );
+        return None;
+    }
     if file.get_ref().starts_with('/') {
         return Some(PathBuf::from(file.into_inner()));
     }
