@@ -246,7 +246,7 @@ fn read_path(problems: &mut Problems, value: &Value<'_>) -> Option<PathBuf> {
     let file = value.string(problems, "the path of a file")?;
     if file.get_ref().starts_with("/nix/store/") {
         problems.add(
-            Rule::KeyFile,
+            Rule::SecretInStore,
             &value.key,
             file.span(),
             format!("\"{}\" is in the Nix store, where everybody can read it", file.get_ref()),
