@@ -115,7 +115,7 @@ def _clean(host: Host, router: Router) -> None:
             run(["ip", "-n", host.space, "addr", "del", f"{vip}/{prefix}", "dev", device], check=False)
 
 
-def fairway(host: Host, router: Router, scratch: Path, bus: str | None = None, keep: bool = False) -> Daemon:
+def fairway(host: Host, router: Router, scratch: Path, bus: str | None = None, keep: bool = False, *arguments: str) -> Daemon:
     """Our director: description -> topology -> fairway-gen -> director."""
     directory = scratch / f"fairway-{host.name}"
     if not keep:
@@ -125,7 +125,7 @@ def fairway(host: Host, router: Router, scratch: Path, bus: str | None = None, k
     write_fairway(directory, host, router)
     # a private, absent bus: no test may touch the machine's own
     env = {"DBUS_SYSTEM_BUS_ADDRESS": bus or f"unix:path={directory}/no-bus"}
-    return _start(host, directory, [binary("fairway-director"), "run", "--config", str(directory / "director.toml")], env)
+    return _start(host, directory, [binary("fairway-director"), "run", "--config", str(directory / "director.toml"), *arguments], env)
 
 
 def write_fairway(directory: Path, host: Host, router: Router) -> None:

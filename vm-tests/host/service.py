@@ -107,6 +107,10 @@ class Service:
     def property(self, name: str) -> str:
         return self.control("show", self.name, f"--property={name}", "--value").strip()
 
+    def add_unit(self, name: str, *sections: str) -> None:
+        (self.directory / "units" / name).write_text("".join(sections))
+        self.control("daemon-reload")
+
     def restart(self) -> None:
         self.control("restart", self.name)
 

@@ -82,5 +82,52 @@ def restart_beside_keepalived_with_v2(bench) -> None:
     restarts(bench, Router((VIP,), version=2, interval=1, password="s3cret", auth="ah"), keepalived, kill_is_seen=False)
 
 
+def take_over_without_systemd(bench) -> None:
+    """fairway-director run --take-over, v3 at 100 ms beside ourselves: the running one ends, the VIP stays, no takeover."""
+    router = Router((VIP,), version=3, interval=0.1)
+    ours = bench.up(fairway, bench.a, router.but(priority=200))
+    bench.up(fairway, bench.b, router.but(priority=100))
+    bench.alone(bench.a, bench.b, VIP, router.master_down + 10)
+    time.sleep(2 * router.interval)
+    held, taken = Watch(bench, bench.a), Watch(bench, bench.b)
+    for turn in range(1, 3):
+        before = ours
+        ours = fairway(bench.a, router.but(priority=200), bench.scratch, None, True, "--take-over")
+        bench.daemons.append(ours)
+        assert before.process.wait(10) == 0
+        wait("the next process goes on", lambda: ours.log().count("going on as master") == turn, 10)
+        time.sleep(1)
+    gone, came = held.end(VIP), taken.end(VIP)
+    assert not gone and not came, f"left our director: {gone}; taken over: {came}; our log: {ours.log()[-3000:]}"
+    ours.stop()
+    bench.alone(bench.b, bench.a, VIP, router.master_down + 10)
+
+
+def shutdown_stops_the_director_first(bench) -> None:
+    """A shutdown stops our director, with a hand-over, before the network, the packet filter and D-Bus, as the unit file orders."""
+    router = Router((VIP,), version=3, interval=0.25)
+    ours = bench.up(service, bench.a, router.but(priority=200))
+    bench.up(fairway, bench.b, router.but(priority=100))
+    bench.alone(bench.a, bench.b, VIP, router.master_down + 10)
+    # They stand for the units of those names, and note at their own stop whether the director had stopped.
+    names = ["systemd-networkd.service", "nftables.service", "fairway-nftables.service", "dbus.service"]
+    ours.add_unit("network.target", "[Unit]\nDescription=Network\n")
+    for name in names:
+        note = f"grep -q 'run: stopped' {ours.directory}/log && echo after >{ours.directory}/{name} || echo before >{ours.directory}/{name}"
+        ours.add_unit(name, "[Unit]\nBefore=network.target\nWants=network.target\n" if name == "systemd-networkd.service" else "",
+                      f"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=true\nExecStop=/bin/sh -c \"{note}\"\n")  # fmt: skip
+    ours.control("start", *names)
+    held, taken = Watch(bench, bench.a), Watch(bench, bench.b)
+    ours.control("exit")  # what poweroff and reboot are to the system: exit.target, and with it shutdown.target
+    paths = [ours.directory / name for name in names]
+    wait("everything has stopped", lambda: all(path.exists() and path.read_text() for path in paths), 20, 0.1)
+    assert {path.name: path.read_text().strip() for path in paths} == dict.fromkeys(names, "after")
+    gone, came = held.end(VIP), taken.end(VIP)
+    assert came, f"nobody took over: {ours.log()[-3000:]}"
+    assert gone, f"the stopped director kept the VIP: {ours.log()[-3000:]}"
+    bench.alone(bench.b, bench.a, VIP, router.master_down + 10)
+
+
 CASES = [restart_by_systemd_at_100ms, restart_by_systemd_at_250ms_over_ipv6, restart_by_systemd_at_1s,
-         restart_beside_keepalived_at_100ms, restart_beside_keepalived_with_v2]  # fmt: skip
+         restart_beside_keepalived_at_100ms, restart_beside_keepalived_with_v2,
+         take_over_without_systemd, shutdown_stops_the_director_first]  # fmt: skip

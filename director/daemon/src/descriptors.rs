@@ -1,9 +1,10 @@
-//! File descriptors that the service manager kept for this process (`sd_listen_fds(3)`, the file-descriptor store).
+//! File descriptors that were opened for this process: kept by the service manager (`sd_listen_fds(3)`, the
+//! file-descriptor store), or received.
 
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A descriptor and the name that it was stored under.
+/// A descriptor and the name that it was passed under.
 pub type Named = (String, OwnedFd);
 
 /// The descriptors, once: they have one owner. To be called before anything else is opened.
@@ -21,9 +22,14 @@ pub fn inherited() -> Vec<Named> {
     }
 }
 
-#[expect(unsafe_code, reason = "a number in an environment variable is how descriptors are passed")]
+/// Descriptors that the kernel has just made for this process, out of a message.
+pub fn received(numbers: Vec<i32>) -> impl Iterator<Item = OwnedFd> {
+    numbers.into_iter().map(own)
+}
+
+#[expect(unsafe_code, reason = "numbers are how descriptors are passed")]
 fn own(number: i32) -> OwnedFd {
-    // SAFETY: the service manager opened it for this process (LISTEN_PID) and told nobody else, it is open (setting
-    // close-on-exec has succeeded), and `inherited` hands each out once.
+    // SAFETY: nobody else owns it. `inherited`: the service manager opened it for this process (LISTEN_PID), it is open
+    // (setting close-on-exec has succeeded), and each is handed out once. `received`: the kernel opened it.
     unsafe { OwnedFd::from_raw_fd(number) }
 }

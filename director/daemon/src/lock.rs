@@ -7,7 +7,8 @@
 
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{Uid, User};
@@ -33,7 +34,7 @@ pub enum Error {
 /// Held for as long as it exists; `None` inside means that a stranger has the name.
 #[derive(Debug)]
 pub struct Lock {
-    _socket: Option<UnixListener>,
+    socket: Option<UnixListener>,
 }
 
 impl Lock {
@@ -45,9 +46,28 @@ impl Lock {
         Self::take_name(NAME, runs_directors)
     }
 
+    /// Takes the lock from a director that is about to end.
+    ///
+    /// # Errors
+    /// As [`Lock::take`], when it still has it after `limit`.
+    pub fn take_within(limit: Duration) -> Result<Self, Error> {
+        let end = Instant::now() + limit;
+        loop {
+            match Self::take() {
+                Err(Error::Held(_)) if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
+                taken => return taken,
+            }
+        }
+    }
+
+    /// Where others can ask the holder to let them take over.
+    pub fn listener(&self) -> Option<&UnixListener> {
+        self.socket.as_ref()
+    }
+
     fn take_name(name: &str, runs_directors: impl Fn(Uid) -> bool) -> Result<Self, Error> {
         match UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?) {
-            Ok(socket) => Ok(Self { _socket: Some(socket) }),
+            Ok(socket) => Ok(Self { socket: Some(socket) }),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => match holder(name)? {
                 Some((user, process)) if runs_directors(user) => Err(Error::Held(process)),
                 holder => {
@@ -57,7 +77,7 @@ impl Lock {
                         name,
                         "no director, but somebody holds the name of its lock: going on without"
                     );
-                    Ok(Self { _socket: None })
+                    Ok(Self { socket: None })
                 }
             },
             Err(error) => Err(error.into()),
@@ -65,9 +85,26 @@ impl Lock {
     }
 }
 
-fn runs_directors(user: Uid) -> bool {
+/// Whether directors run as this user.
+pub fn runs_directors(user: Uid) -> bool {
     let fairway = || User::from_name(USER).ok().flatten().is_some_and(|fairway| fairway.uid == user);
     user.is_root() || user == Uid::effective() || fairway()
+}
+
+/// A connection to the director that has the lock of this network namespace; `None` if there is none.
+///
+/// # Errors
+/// When the socket cannot be used.
+pub fn connect() -> io::Result<Option<UnixStream>> {
+    match UnixStream::connect_addr(&SocketAddr::from_abstract_name(NAME)?) {
+        // Who called listen(2).
+        Ok(stream) => {
+            let user = Uid::from_raw(getsockopt(&stream, PeerCredentials)?.uid());
+            Ok(runs_directors(user).then_some(stream))
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// User and process that listen there; `None` when they do not answer at once.
@@ -106,19 +143,19 @@ mod tests {
             other => panic!("{other:?}"),
         }
         drop(first);
-        assert!(Lock::take_name(&name, runs_directors).unwrap()._socket.is_some(), "free again");
+        assert!(Lock::take_name(&name, runs_directors).unwrap().socket.is_some(), "free again");
     }
 
     #[test]
     fn a_stranger_cannot_keep_a_director_from_running() {
         let name = name("stranger");
         let _first = Lock::take_name(&name, runs_directors).unwrap();
-        assert!(Lock::take_name(&name, |_| false).unwrap()._socket.is_none());
+        assert!(Lock::take_name(&name, |_| false).unwrap().socket.is_none());
 
         // Nor one that never listens.
         let name = self::name("deaf");
         let deaf = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         deaf.bind(&SockAddr::unix(format!("\0{name}")).unwrap()).unwrap();
-        assert!(Lock::take_name(&name, runs_directors).unwrap()._socket.is_none());
+        assert!(Lock::take_name(&name, runs_directors).unwrap().socket.is_none());
     }
 }

@@ -15,6 +15,7 @@ mod status;
 mod summary;
 mod sync;
 mod table;
+mod takeover;
 mod unsupported;
 mod vrrp;
 
@@ -49,7 +50,12 @@ struct Arguments {
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 enum Verb {
     /// Run the director (the default)
-    Run,
+    Run {
+        /// Take VRRP sockets and state from the director that runs, which ends, so that nobody else takes over: a
+        /// restart without systemd
+        #[arg(long)]
+        take_over: bool,
+    },
     /// Say whether the configuration can be used, and change nothing
     Check,
     /// Remove what a dead director left: virtual IPs and IPVS services
@@ -72,9 +78,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let verb = arguments.verb.unwrap_or(Verb::Run);
+    let verb = arguments.verb.unwrap_or(Verb::Run { take_over: false });
     let result = match &verb {
-        Verb::Run => run::run(&arguments.config),
+        Verb::Run { take_over } => run::run(&arguments.config, *take_over),
         Verb::Check => config::load(&arguments.config)
             .map(|_| println!("{}: valid", arguments.config.display()))
             .map_err(anyhow::Error::from),
@@ -82,7 +88,7 @@ fn main() -> ExitCode {
         Verb::Release => release::release(&arguments.config),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
-    if verb == Verb::Run {
+    if matches!(verb, Verb::Run { .. }) {
         tracing::error!("{}", with_causes(&error));
     } else {
         eprintln!("fairway-director: {}", with_causes(&error));

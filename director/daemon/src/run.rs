@@ -1,6 +1,8 @@
 //! The running director: its parts, the signals it obeys, and what systemd is told.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +22,7 @@ use crate::status::{Handle, Refused, ServicesCommand, ServicesStatus, VrrpComman
 use crate::summary::{is_ready, summary};
 use crate::table::{TableHandle, TableStatus};
 use crate::vrrp::Heartbeat;
-use crate::{config, reload, services, sync, vrrp};
+use crate::{config, reload, services, sync, takeover, vrrp};
 
 /// Beyond the time the VRRP machines give themselves for a stop.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -35,17 +37,24 @@ const IPVS_STOP: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// The configuration cannot be used, a part cannot start or has failed, or the stop left something behind.
-pub fn run(path: &Path) -> anyhow::Result<()> {
-    let inherited = descriptors::inherited();
+pub fn run(path: &Path, take_over: bool) -> anyhow::Result<()> {
+    let mut inherited = descriptors::inherited();
     let config = config::load(path)?;
-    let _lock = Lock::take()?;
+    let lock = if take_over {
+        inherited = takeover::ask().context("the running director does not let this one take over")?;
+        Lock::take_within(PASS_ON)?
+    } else {
+        Lock::take()?
+    };
+    let lock = Arc::new(lock);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("main")
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(async { Director::start(path, config, inherited)?.supervise().await });
+    let result = runtime
+        .block_on(async { Director::start(path, config, inherited, Arc::clone(&lock))?.supervise().await });
     // What is still under way (probes, a bus that does not answer) does not hold up the exit.
     runtime.shutdown_background();
     result
@@ -66,6 +75,8 @@ struct Director {
     /// What connection synchronisation is to do.
     sync: watch::Sender<Option<ConnectionSync>>,
     reloads: mpsc::UnboundedReceiver<Reload>,
+    /// Directors that want to go on from here.
+    takeovers: mpsc::Receiver<UnixStream>,
     ready: bool,
     /// The status line systemd has.
     told: String,
@@ -73,7 +84,7 @@ struct Director {
 
 impl Director {
     /// Starts all parts. VRRP does not wait for IPVS, and nothing waits for the bus.
-    fn start(path: &Path, config: Config, inherited: Vec<Named>) -> anyhow::Result<Self> {
+    fn start(path: &Path, config: Config, inherited: Vec<Named>, lock: Arc<Lock>) -> anyhow::Result<Self> {
         // Before anything that would have to be cleaned up.
         let signals = Signals::new().context("cannot handle signals")?;
         let notify = Notify::spawn().context("cannot start the thread that talks to systemd")?;
@@ -121,6 +132,8 @@ impl Director {
             reload,
             shown: Arc::default(),
         };
+        let (questions, takeovers) = mpsc::channel(1);
+        tokio::spawn(takeover::serve(lock, questions));
         tokio::spawn(bus::serve(core, Builder::system));
         tokio::spawn(notify.clone().watchdog(heartbeat));
         tracing::info!(
@@ -143,6 +156,7 @@ impl Director {
             manager,
             sync,
             reloads,
+            takeovers,
             ready: false,
             told: String::new(),
         })
@@ -156,12 +170,16 @@ impl Director {
                 order = self.signals.next() => match order {
                     Order::Stop(name) => return self.stop(name).await,
                     Order::HandOver => {
-                        self.pass_on().await;
+                        self.pass_on(None).await;
                         return Ok(());
                     }
                     // The reason has been logged; SIGHUP has nobody else to tell.
                     Order::Reload => drop(self.reload().await),
                 },
+                Some(successor) = self.takeovers.recv() => {
+                    self.pass_on(Some(successor)).await;
+                    return Ok(());
+                }
                 Some(Reload { reply }) = self.reloads.recv() => {
                     let outcome = self.reload().await;
                     let _gone = reply.send(outcome);
@@ -236,13 +254,25 @@ impl Director {
         Ok(())
     }
 
-    /// Leaves virtual IPs and IPVS as they are, and the VRRP state and sockets with systemd, for the next process.
-    async fn pass_on(self) {
+    /// Leaves virtual IPs and IPVS as they are, and gives the VRRP state and sockets to the next process if it is there
+    /// already, or to systemd.
+    async fn pass_on(self, successor: Option<UnixStream>) {
         tracing::info!("handing over: virtual IPs and IPVS stay as they are for the next director");
         let answer = patiently(PASS_ON, self.vrrp.ask(|reply| VrrpCommand::PassOn { reply })).await;
-        let kept = match answer {
-            Ok(descriptors) => self.notify.keep(descriptors, PASS_ON).await,
-            Err(error) => Err(error),
+        let kept = match (answer, successor) {
+            (Ok(descriptors), Some(successor)) => {
+                let count = descriptors.len();
+                let sent =
+                    tokio::task::spawn_blocking(move || takeover::answer(&successor, &descriptors)).await;
+                match sent.map_err(io::Error::other).flatten() {
+                    Ok(()) => {
+                        return tracing::info!(count, "the next director has the VRRP state and sockets");
+                    }
+                    Err(error) => Err(anyhow::Error::from(error).context("it has gone")),
+                }
+            }
+            (Ok(descriptors), None) => self.notify.keep(descriptors, PASS_ON).await,
+            (Err(error), _) => Err(error),
         };
         match kept {
             Ok(0) => tracing::info!(
@@ -305,7 +335,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    fn new() -> io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,

@@ -41,6 +41,8 @@ use tokio::sync::{mpsc, watch};
 use crate::descriptors::Named;
 use crate::status::{VrrpCommand, VrrpStatus};
 
+pub use passing::NAMES;
+
 /// Why the VRRP thread could not start, or why leftovers could not be removed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -27,9 +27,11 @@ const READABLE_BY: u32 = 1;
 /// The oldest document that is understood here.
 const OLDEST: u32 = 1;
 
-/// Names in the store.
+/// Names that descriptors are passed under.
 const STATE: &str = "vrrp-state";
 const SOCKET: &str = "vrrp-socket";
+/// All of them. Their order is part of what processes tell each other.
+pub const NAMES: [&str; 2] = [STATE, SOCKET];
 
 /// Older state says nothing about now.
 const OLDEST_STATE: Duration = Duration::from_secs(60);
