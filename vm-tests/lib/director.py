@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import time
@@ -37,6 +38,17 @@ BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Config
   <include>{policy}</include>
 </busconfig>
 """
+# Becomes the command after `--`, with the descriptors numbered as sd_listen_fds(3) has them.
+PASS_STORED = """
+import fcntl, os, sys
+end = sys.argv.index("--")
+high = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 500) for number in sys.argv[2:end]]
+for place, number in enumerate(high):
+    os.dup2(number, 3 + place)
+    os.close(number)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(high)), LISTEN_FDNAMES=sys.argv[1])
+os.execvp(sys.argv[end + 1], sys.argv[end + 1:])
+"""
 POLICY = unit.UNITS / "org.fairway.Director1.conf"
 
 
@@ -49,6 +61,7 @@ class Director:
         self._notify: socket.socket | None = None
         self.has_bus = False
         self.told: dict[str, str] = {}  # the last value of each sd_notify key
+        self.stored: list[tuple[str, int]] = []  # what it gave into the file-descriptor store, by name
 
     # --- the bus
 
@@ -103,14 +116,17 @@ class Director:
         path = self.host.run_directory / "notify"
         path.unlink(missing_ok=True)
         if self._notify is not None:
+            self._take_in()
             self._notify.close()
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(path))
         self._notify.setblocking(False)
         path.chmod(0o777)
         self.told = {}
+        kept = [number for _, number in self.stored]
+        wrapper = ["python3", "-c", PASS_STORED, ":".join(name for name, _ in self.stored), *map(str, kept), "--"] if kept else []
         self.process = self.host.spawn(
-            "director", *unit.command("fairway-director.service"), NOTIFY_SOCKET=str(path)
+            "director", *wrapper, *unit.command("fairway-director.service"), pass_fds=kept, NOTIFY_SOCKET=str(path)
         )  # fmt: skip
         if wait:
             eventually(lambda: self.notified("READY") == "1", f"{self.host.name}'s director is ready")
@@ -120,12 +136,26 @@ class Director:
         assert self._notify is not None and self.process is not None
         if not self.process.running():
             raise AssertionError(f"{self.host.name}'s director has ended: {self.process.output().strip()[-500:]}")
+        self._take_in()
+        return self.told.get(key)
+
+    def _take_in(self) -> None:
+        """Reads what it has said so far; keeps and drops descriptors as systemd does."""
+        assert self._notify is not None
         while True:
             try:
-                message = self._notify.recv(4096).decode()
+                message, descriptors, _, _ = socket.recv_fds(self._notify, 4096, 8)
             except BlockingIOError:
-                return self.told.get(key)
-            self.told.update(line.split("=", 1) for line in message.splitlines() if "=" in line)
+                return
+            told = dict(line.split("=", 1) for line in message.decode().splitlines() if "=" in line)
+            self.told.update(told)
+            name = told.get("FDNAME", "stored")
+            if told.get("FDSTORE") == "1":
+                self.stored += [(name, number) for number in descriptors]
+            if told.get("FDSTOREREMOVE") == "1":
+                for dropped in [number for kept, number in self.stored if kept == name]:
+                    os.close(dropped)
+                self.stored = [(kept, number) for kept, number in self.stored if kept != name]
 
     def signal(self, number: int) -> None:
         assert self.process is not None

@@ -144,13 +144,13 @@ class Host:
             stderr=subprocess.DEVNULL, env={**os.environ, **self.environment},
         ).returncode  # fmt: skip
 
-    def spawn(self, name: str, *command: str, **environment: str) -> Process:
+    def spawn(self, name: str, *command: str, pass_fds: Sequence[int] = (), **environment: str) -> Process:
         """Starts a program; its output goes to NAME.log."""
         log = self.run_directory / f"{name}.log"
         with log.open("ab") as out:
             popen = subprocess.Popen(
                 self.argv(command), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                env={**os.environ, **self.environment, **environment}, start_new_session=True,
+                env={**os.environ, **self.environment, **environment}, start_new_session=True, pass_fds=pass_fds,
             )  # fmt: skip
         process = Process(popen, log)
         self.processes.append(process)

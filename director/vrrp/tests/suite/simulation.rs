@@ -200,6 +200,42 @@ fn a_healed_split_leaves_the_neighbours_with_the_winner() {
 }
 
 #[test]
+fn a_process_that_follows_another_disturbs_nobody() {
+    for seed in 0..SEEDS {
+        let mut random = Random::new(seed);
+        let mut lan = settled(seed, 1 + random.below(3), &[100, 200, 150], random.pick(&MODES));
+        let since = lan.now;
+        for _ in 0..3 {
+            // The master, or a backup.
+            let router = random.below(3);
+            lan.input(router, Input::Bridge(ms(1_000)));
+            lan.run_for(ms(50));
+            lan.input(router, Input::Bridge(ms(1_000)));
+            let gap = random.time(ms(2_900));
+            lan.pass_on(router, gap);
+            lan.run_for(gap + random.time(ms(2_000)));
+        }
+        assert!(lan.transitions_since(since).is_empty(), "seed {seed}: {:#?}", lan.log);
+        assert!(always_held(&lan, since), "seed {seed}: {:#?}", lan.log);
+        assert!(lan.routers.iter().all(|router| router.group.is_some()), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_process_that_follows_too_late_respects_the_new_master() {
+    for seed in 0..SEEDS {
+        let mut random = Random::new(seed);
+        let mut lan = settled(seed, 1 + random.below(2), &[100, 200], Preempt::Never);
+        let master = lan.masters()[0];
+        lan.input(master, Input::Bridge(ms(1_000)));
+        lan.pass_on(master, ms(4_000) + random.time(ms(2_000)));
+        lan.run_for(ms(8_000));
+        assert_eq!(lan.masters(), [1 - master], "seed {seed}: {:#?}", lan.log);
+        assert_eq!(lan.holders(0), [1 - master], "seed {seed}");
+    }
+}
+
+#[test]
 fn a_killed_process_that_comes_back_in_time_disturbs_nobody() {
     for seed in 0..SEEDS {
         let mut lan = settled(seed, 2, &[100, 200], Preempt::Always);

@@ -24,6 +24,8 @@ struct Scene {
     /// An operator asked for a failover: the best router may rightly not be master.
     failed_over: bool,
     stopping: Vec<bool>,
+    /// Backups may have been told to wait longer.
+    bridged: bool,
 }
 
 fn scene(seed: u64) -> Scene {
@@ -69,7 +71,17 @@ fn scene(seed: u64) -> Scene {
     let down = 3 * longest + longest * (256 - lowest) / 256;
     let mut lan = Lan::new(seed, configs);
     lan.contradictory = random.chance(500);
-    Scene { stopping: vec![false; count], lan, preempt, longest, shortest, down, ties, failed_over: false }
+    Scene {
+        stopping: vec![false; count],
+        lan,
+        preempt,
+        longest,
+        shortest,
+        down,
+        ties,
+        failed_over: false,
+        bridged: false,
+    }
 }
 
 impl Scene {
@@ -79,7 +91,7 @@ impl Scene {
         let mut random = lan.random.clone();
         let (router, other) = (random.below(lan.routers.len()), random.below(lan.routers.len()));
         let network = random.below(lan.networks());
-        match random.below(16) {
+        match random.below(17) {
             0 | 1 => lan.cut(network, router, other),
             2 | 3 => lan.cut_both(network, router, other),
             4 => (0..lan.networks()).for_each(|network| lan.cut_both(network, router, other)),
@@ -110,6 +122,12 @@ impl Scene {
             14 => {
                 let force = random.pick(&[Force::Auto, Force::Auto, Force::Master, Force::Backup]);
                 lan.input(router, Input::Force(force));
+            }
+            15 => {
+                let pause = random.time(2 * self.longest);
+                lan.input(router, Input::Bridge(pause));
+                lan.pass_on(router, random.time(3 * self.longest));
+                self.bridged = true;
             }
             _ => {
                 lan.weather = Weather {
@@ -152,7 +170,9 @@ impl Scene {
         let slack = 2 * self.shortest + 10 * FAIR.delay;
         let ties = if self.ties { 2 * self.longest } else { Duration::ZERO };
         let preempt = if let Preempt::After(delay) = self.preempt { delay.get() } else { Duration::ZERO };
-        self.down + 2 * self.longest + slack + ties + preempt
+        // Four of the longest intervals that a backup can have been told.
+        let bridged = if self.bridged { 4 * 2 * self.longest } else { Duration::ZERO };
+        self.down + 2 * self.longest + slack + ties + preempt + bridged
     }
 }
 

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use fairway_config::Family;
-use fairway_vrrp::{Carrier, Group, GroupConfig, Input, Output, Place, Received, State, group_address};
+use fairway_vrrp::{
+    Carrier, Group, GroupConfig, Input, Output, Place, Received, Saved, State, group_address,
+};
 
 use super::random::Random;
 use crate::rig::{address, origin};
@@ -52,6 +54,8 @@ pub struct Router {
     frozen: bool,
     /// Packets that came in the meantime.
     queue: Vec<Packet>,
+    /// What the process left for the next one, and when.
+    saved: Option<(Saved, Duration)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,6 +104,7 @@ impl Lan {
                     stalled: false,
                     frozen: false,
                     queue: Vec::new(),
+                    saved: None,
                 })
                 .collect(),
             hears: vec![vec![vec![true; routers]; routers]; networks],
@@ -117,7 +122,7 @@ impl Lan {
     pub fn start(&mut self, router: usize) {
         let it = &mut self.routers[router];
         it.group = Some(Group::new(it.config.clone()));
-        it.paused_until = None;
+        (it.paused_until, it.saved) = (None, None);
         it.queue.clear();
         let holding = it.places.contains(&Place::Interface);
         for network in 0..self.networks() {
@@ -134,7 +139,33 @@ impl Lan {
 
     /// The process is killed; its VIPs stay where they are.
     pub fn kill(&mut self, router: usize) {
-        self.routers[router].group = None;
+        let it = &mut self.routers[router];
+        (it.group, it.paused_until, it.saved) = (None, None, None);
+    }
+
+    /// The process leaves its state and its sockets to one that starts after `gap`.
+    pub fn pass_on(&mut self, router: usize, gap: Duration) {
+        let (now, moment) = (self.now, self.origin + self.now);
+        let it = &mut self.routers[router];
+        if it.paused_until.is_none()
+            && let Some(saved) = it.group.as_ref().and_then(|group| group.save(moment))
+        {
+            (it.group, it.saved, it.paused_until) = (None, Some((saved, now)), Some(now + gap));
+            (it.stalled, it.frozen) = (false, false);
+        }
+    }
+
+    fn adopt(&mut self, router: usize, saved: &Saved, age: Duration) {
+        let now = self.origin + self.now;
+        let mut group = Group::new(self.routers[router].config.clone());
+        let outputs = group.adopt(now, saved, age).expect("the same virtual routers");
+        self.routers[router].group = Some(group);
+        for output in outputs {
+            self.carry_out(router, output);
+        }
+        for network in 0..self.networks() {
+            self.tell_link(router, network);
+        }
     }
 
     /// The machine is switched off.
@@ -318,6 +349,9 @@ impl Lan {
         for router in 0..self.routers.len() {
             if self.routers[router].paused_until.is_some_and(|until| until <= self.now) {
                 self.routers[router].paused_until = None;
+                if let Some((saved, at)) = self.routers[router].saved.take() {
+                    self.adopt(router, &saved, self.now - at);
+                }
                 for packet in std::mem::take(&mut self.routers[router].queue) {
                     self.deliver(router, &packet);
                 }
