@@ -6,9 +6,8 @@ mod common;
 use std::fs;
 use std::sync::OnceLock;
 
+use common::whole::load_and_render;
 use common::{directory, entries};
-use fairway_gen::render::Renderer;
-use fairway_gen::{Plans, Topology, diagram, explain};
 use proptest::prelude::*;
 
 fn seeds() -> &'static [String] {
@@ -17,33 +16,6 @@ fn seeds() -> &'static [String] {
         let cases = entries(&directory("golden"));
         cases.iter().map(|case| fs::read_to_string(common::topology(case)).unwrap()).collect()
     })
-}
-
-fn load_and_render(text: &str) {
-    let (report, topology) = match Topology::load("topology.toml", text) {
-        Ok((topology, warnings)) => (warnings, Some(topology)),
-        Err(report) => {
-            assert!(report.errors() > 0, "refused without a reason:\n{text}");
-            (report, None)
-        }
-    };
-    report.render(miette::GraphicalTheme::none(), 80);
-    if let Some(topology) = topology {
-        diagram::svg(&topology);
-        diagram::mermaid(&topology);
-        for name in topology.services.keys().chain(topology.virtual_ips.keys()) {
-            for subject in explain::subjects(&topology, name) {
-                explain::explain(&topology, subject).unwrap();
-            }
-        }
-        let plans = Plans::new(&topology);
-        let renderer = Renderer::new();
-        for host in plans.hosts() {
-            if let Err(error) = renderer.files(&plans.host(host).unwrap()) {
-                panic!("{error}\n{text}");
-            }
-        }
-    }
 }
 
 /// Words that are worth putting in the place of others.
@@ -116,5 +88,85 @@ proptest! {
     #[test]
     fn any_text_is_reported(text in "(?s).{0,200}") {
         load_and_render(&text);
+    }
+}
+
+/// Numbers that follow from a seed (xorshift).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % bound.max(1) as u64).expect("below a usize")
+    }
+}
+
+/// Says which input it was, should it panic.
+struct Input(String);
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the input: {}", self.0);
+        }
+    }
+}
+
+/// Some bytes are taken out, repeated, changed, or put there from another file.
+fn mutate(text: &str, other: &str, numbers: &mut Numbers) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for _ in 0..=numbers.below(4) {
+        let start = numbers.below(bytes.len() + 1);
+        let end = (start + numbers.below(24)).min(bytes.len());
+        let word = WORDS[numbers.below(WORDS.len())].as_bytes();
+        let from = numbers.below(other.len() + 1);
+        let piece = &other.as_bytes()[from..(from + numbers.below(200)).min(other.len())];
+        match numbers.below(6) {
+            0 => _ = bytes.drain(start..end),
+            1 => {
+                let copy = bytes[start..end].to_vec();
+                bytes.splice(start..start, copy);
+            }
+            2 => {
+                if let Some(byte) = bytes.get_mut(start) {
+                    *byte = u8::try_from(numbers.below(256)).expect("a byte");
+                }
+            }
+            3 => _ = bytes.splice(start..end, word.iter().copied()),
+            4 => _ = bytes.splice(start..start, piece.iter().copied()),
+            // A digit: addresses, ports and numbers change and stay what they are.
+            _ => {
+                let digits: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at].is_ascii_digit()).collect();
+                if let Some(at) = digits.get(numbers.below(digits.len())) {
+                    bytes[*at] = b'0' + u8::try_from(numbers.below(10)).expect("a digit");
+                }
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Every example and every refused topology, with the same changes at each run.
+#[test]
+fn changed_files_are_refused_or_rendered() {
+    let reject = entries(&directory("reject"));
+    let refused = reject.iter().filter(|file| file.extension().is_some_and(|e| e == "toml"));
+    let files: Vec<String> = seeds()
+        .iter()
+        .cloned()
+        .chain(refused.map(|file| fs::read_to_string(file).expect("it can be read")))
+        .collect();
+    assert!(files.len() > 150, "only {} files", files.len());
+    for round in 0..20u64 {
+        for (at, text) in files.iter().enumerate() {
+            let seed = 1 + round * 10_000 + at as u64;
+            let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let other = &files[numbers.below(files.len())];
+            let changed = mutate(text, other, &mut numbers);
+            let _input = Input(format!("seed {seed}\n{changed}"));
+            load_and_render(&changed);
+        }
     }
 }

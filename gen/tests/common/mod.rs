@@ -1,6 +1,8 @@
 //! Shared by the tests.
 #![allow(dead_code, reason = "not every test needs all of it")]
 
+pub mod whole;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
