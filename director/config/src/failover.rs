@@ -1,11 +1,13 @@
 //! Failover groups: what is elected, and how VRRP says so on the wire.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::track::Tracker;
 use crate::types::{Family, IfName, Period, Priority, Vrid};
 
 /// One elected unit: its instances are master or backup together.
@@ -20,6 +22,9 @@ pub struct FailoverGroup {
     /// One VRRP instance per network and address family.
     #[serde(rename = "instance")]
     pub instances: Vec<Instance>,
+    /// What else it depends on, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub track: BTreeMap<String, Tracker>,
 }
 
 /// When a director of higher priority replaces a working master. The same on all directors.

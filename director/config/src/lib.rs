@@ -17,6 +17,7 @@
 mod check;
 mod failover;
 mod service;
+mod track;
 mod types;
 mod validate;
 
@@ -37,6 +38,7 @@ pub use service::{
     ChecksRequired, Forward, Listen, OnFailure, Persistence, PersistenceEngine, Protocol, Quorum, RealServer,
     Scheduler, SchedulerFlag, Service, SorryServer, StartHealth, Tunnel, TunnelChecksum, TunnelKind,
 };
+pub use track::{Expected, Initial, Tracked, TrackedFile, TrackedProcess, TrackedScript, Tracker};
 pub use types::{Family, IfName, InvalidValue, Period, Priority, Vrid};
 pub use validate::Problem;
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod service;
+mod track;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -87,6 +88,7 @@ fn failover_problems(found: &mut Found, config: &Config) {
         {
             found.add(format!("{at}.preempt.after"), format!("{after} is too long; use at most 1000s"));
         }
+        track::problems(found, config, group);
         for instance in &group.instances {
             let at = format!("{at}.instance.{}", instance.name);
             if !names.insert(&instance.name) {

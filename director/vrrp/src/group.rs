@@ -7,6 +7,7 @@ mod handover;
 mod peers;
 mod reconfigure;
 mod router;
+mod tracking;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,7 @@ use crate::output::{Cause, Event, Force, Input, Output, Place, State};
 use peers::Peer;
 use router::Link;
 pub use router::VirtualRouter;
+use tracking::Tracking;
 
 /// How long VIPs stay parked on `lo` after another master was heard. Neighbour caches that missed its
 /// announcement still send here meanwhile.
@@ -101,6 +103,8 @@ pub struct Group {
     parked_until: Option<Instant>,
     /// When a tie that was lost on other than the first instance counts.
     tie_lost_at: Option<Instant>,
+    /// What the trackers say.
+    tracking: Tracking,
     /// The time UTC was told, and what it was.
     clock: Option<(Instant, Duration)>,
     outputs: Vec<Output>,
@@ -116,6 +120,7 @@ impl Group {
             .map(|i| VirtualRouter::new(i.clone(), config.secrets.get(&i.name)))
             .collect();
         let mut group = Self {
+            tracking: Tracking::new(&config.group),
             config,
             routers,
             phase: Phase::Idle,
@@ -150,8 +155,10 @@ impl Group {
             Input::Bridge(pause) => self.bridge(now, pause),
             Input::Stop => self.stop(now),
             Input::Stalled => self.stalled(now),
+            Input::Track { tracker, verdict, detail } => self.track(now, tracker, verdict, detail),
             Input::Reconfigure(config) => self.reconfigure(now, config),
         }
+        self.heed_trackers(now);
         if self.takeover_at().is_none_or(|at| at > now) {
             for router in &mut self.routers {
                 router.prune(now);
@@ -329,12 +336,14 @@ impl Group {
         }
     }
 
-    /// The group's priority. It is one unit, so all instances are elected with the lowest priority among them.
+    /// The group's priority. It is one unit, so all instances are elected with the lowest priority among them, and
+    /// with what the trackers add.
     fn priority(&self) -> u8 {
         if self.force == Force::Master {
             return OWNER;
         }
-        self.config.group.instances.iter().map(|i| i.priority.get()).min().unwrap_or(1)
+        let lowest = self.config.group.instances.iter().map(|i| i.priority.get()).min().unwrap_or(1);
+        self.tracking.apply(lowest)
     }
 
     fn apply_priority(&mut self) {
@@ -346,6 +355,11 @@ impl Group {
 
     fn all_links_up(&self) -> bool {
         !self.routers.is_empty() && self.routers.iter().all(VirtualRouter::is_up)
+    }
+
+    /// Whether nothing keeps the group in fault.
+    fn is_fit(&self) -> bool {
+        self.all_links_up() && self.tracker_fault().is_none()
     }
 
     fn first_link_down(&self) -> Option<&VirtualRouter> {

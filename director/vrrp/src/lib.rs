@@ -43,10 +43,12 @@
 //!    no instance has may go to any instance of the interface, which counts and reports them.
 //!    [`Input::Timer`] when [`Group::next_deadline`] has come. It may change with every input.
 //! 5. After a delay above the master-down interval: the queued packets, then [`Input::Stalled`], then the rest.
-//! 6. [`Input::Reconfigure`] renumbers the instances as in the new configuration; follow it with
+//! 6. [`Input::Track`] for each result of a tracker, whenever it comes. Until the first one the tracker counts as
+//!    failing, unless VIPs are held or the configuration says otherwise.
+//! 7. [`Input::Reconfigure`] renumbers the instances as in the new configuration; follow it with
 //!    [`Input::Link`] for each of them (a repeated one is harmless). VIPs of instances that are gone are the
 //!    driver's to remove: it knows the lists.
-//! 7. [`Input::Stop`], then timers and packets until [`Output::Stopped`].
+//! 8. [`Input::Stop`], then timers and packets until [`Output::Stopped`].
 //!
 //! To have another process go on instead: [`Input::Bridge`] twice, a moment apart, then [`Group::save`], and nothing
 //! more. There, [`Group::adopt`] takes the place of [`Input::Start`]; then every link, the packets that have queued up
@@ -74,6 +76,6 @@ mod timing;
 pub use auth::{Carrier, PASSWORD, Secret};
 pub use counters::Counters;
 pub use group::{Group, GroupConfig, VirtualRouter};
-pub use output::{Cause, Event, Force, Input, Output, Place, Received, State};
+pub use output::{Cause, Event, Force, Input, Output, Place, Received, State, Verdict};
 pub use packet::{Advert, Authentication, Decoded, PacketError, group_address, vrid_of};
 pub use saved::Saved;

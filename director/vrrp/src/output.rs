@@ -20,7 +20,8 @@ pub enum State {
     Backup,
     /// Holding the VIPs.
     Master,
-    /// An interface is missing, down or without address; left as soon as it is back.
+    /// An interface is missing, down or without address, or a tracker without a weight fails; left as soon as that
+    /// is over.
     Fault,
 }
 
@@ -122,10 +123,30 @@ pub enum Input<'a> {
     Bridge(Duration),
     /// Stop gracefully; ends with [`Output::Stopped`].
     Stop,
+    /// A tracker of the group has a result.
+    Track {
+        /// Its name; one that is not configured is ignored.
+        tracker: &'a str,
+        /// The result.
+        verdict: Verdict,
+        /// What was seen, for people.
+        detail: String,
+    },
     /// The driver was away longer than the master-down interval and has fed the queued packets since.
     Stalled,
     /// A new configuration.
     Reconfigure(GroupConfig),
+}
+
+/// What a tracker says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// All is well.
+    Passing,
+    /// It is not: the tracker's weight is added to the priority, or without one the group is in fault.
+    Failing,
+    /// To be added to the priority; -254 or less is a fault.
+    Number(i16),
 }
 
 /// Where the VIPs of an instance belong.
@@ -225,6 +246,15 @@ pub enum Cause {
     LinkDown(String),
     /// All interfaces are back.
     LinkUp,
+    /// A tracker without a weight fails, or has no result yet.
+    Tracker {
+        /// Its name.
+        name: String,
+        /// What was seen.
+        detail: String,
+    },
+    /// No tracker keeps the group in fault any more.
+    TrackersPass,
     /// It was stopped.
     Stopped,
     /// What the process before this one said.
@@ -253,6 +283,8 @@ impl fmt::Display for Cause {
                 write!(f, "interface {interface} is missing, down or without address")
             }
             Self::LinkUp => f.write_str("all interfaces are back"),
+            Self::Tracker { name, detail } => write!(f, "tracker {name}: {detail}"),
+            Self::TrackersPass => f.write_str("the trackers pass"),
             Self::Stopped => f.write_str("stopped"),
             Self::Before(cause) => f.write_str(cause),
         }

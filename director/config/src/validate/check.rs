@@ -158,7 +158,7 @@ fn tls_problems(found: &mut Found, at: &str, tls: Option<&Tls>) {
     }
 }
 
-fn absolute(found: &mut Found, at: String, path: Option<&Path>) {
+pub(super) fn absolute(found: &mut Found, at: String, path: Option<&Path>) {
     if let Some(path) = path.filter(|path| !path.is_absolute()) {
         found.add(at, format!("\"{}\" must be an absolute path, starting with \"/\"", path.display()));
     }

@@ -22,13 +22,19 @@ impl Group {
         if self.routers.is_empty() || self.routers.iter().any(|r| r.link == Link::Unknown) {
             return;
         }
+        if holding {
+            self.trust_trackers();
+        }
         let holding = holding && self.all_links_up() && self.force != Force::Backup;
+        let holding = holding && self.tracker_fault().is_none();
         for router in &mut self.routers {
             router.place = if holding { Place::Interface } else { Place::Nowhere };
         }
         self.repeat_places();
         if let Some(down) = self.first_link_down() {
             let cause = Cause::LinkDown(down.config.interface.to_string());
+            self.enter(now, Phase::Fault, cause);
+        } else if let Some(cause) = self.tracker_fault() {
             self.enter(now, Phase::Fault, cause);
         } else if holding {
             let until = now + self.longest_interval();
@@ -68,7 +74,7 @@ impl Group {
         router.listen_from(now);
         match self.phase {
             Phase::Waiting { holding } => self.begin(now, holding),
-            Phase::Fault if self.all_links_up() => self.become_backup(now, Cause::LinkUp),
+            Phase::Fault if self.is_fit() => self.become_backup(now, Cause::LinkUp),
             Phase::Master => self.serve(now, instance),
             Phase::Backup => self.settle(now),
             Phase::Idle

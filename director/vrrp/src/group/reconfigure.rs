@@ -39,6 +39,7 @@ impl Group {
             };
             self.routers.push(router);
         }
+        self.follow_trackers(&config.group);
         self.config = config;
         self.apply_priority();
         self.repeat_places();
@@ -47,7 +48,7 @@ impl Group {
         }
         match self.phase {
             Phase::Waiting { holding } => self.begin(now, holding),
-            Phase::Fault if self.all_links_up() => self.become_backup(now, Cause::LinkUp),
+            Phase::Fault if self.is_fit() => self.become_backup(now, Cause::LinkUp),
             Phase::HandingOver { .. } => self.finish_handover_if_done(now, None),
             _ => self.send_due(now),
         }

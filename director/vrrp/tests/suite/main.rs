@@ -14,3 +14,4 @@ mod rig;
 mod seals;
 mod simulation;
 mod stall;
+mod tracking;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use fairway_config::{Family, Period, Preempt, VrrpVersion};
+use fairway_config::{Family, Initial, Period, Preempt, Tracker, VrrpVersion};
 use fairway_vrrp::{
     Advert, Authentication, Carrier, Event, Force, Group, GroupConfig, Input, Output, Place, Received, State,
-    group_address,
+    Verdict, group_address,
 };
 use proptest::prelude::*;
 
@@ -29,8 +29,12 @@ enum Operation {
     Failover,
     Stop,
     Stalled,
+    Track(usize, Verdict),
     Reconfigure(GroupConfig),
 }
+
+/// One of a fault and two of weights.
+const TRACKERS: [&str; 3] = ["proxy", "uplink", "spare"];
 
 fn preempt() -> impl Strategy<Value = Preempt> {
     prop_oneof![
@@ -44,6 +48,9 @@ fn any_config() -> impl Strategy<Value = GroupConfig> {
     (1..=3_usize, prop_oneof![Just(100_u8), Just(255), 1..=255_u8], preempt(), 1..=30_u64, any::<bool>())
         .prop_map(|(networks, priority, preempt, centiseconds, v2)| {
             let mut config = config(networks, priority, preempt);
+            let tracker = |weight| Tracker { weight, initial: Initial::Pass, ..Tracker::default() };
+            let trackers = TRACKERS.into_iter().zip([None, Some(-90), Some(60)]);
+            config.group.track = trackers.map(|(name, weight)| (name.to_owned(), tracker(weight))).collect();
             for instance in &mut config.group.instances {
                 if v2 {
                     instance.version = VrrpVersion::V2;
@@ -71,6 +78,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::Failover),
         1 => Just(Operation::Stop),
         1 => Just(Operation::Stalled),
+        2 => (0..TRACKERS.len(), prop_oneof![1 => Just(Verdict::Failing), 3 => Just(Verdict::Passing)])
+            .prop_map(|(tracker, verdict)| Operation::Track(tracker, verdict)),
         1 => any_config().prop_map(Operation::Reconfigure),
     ]
 }
@@ -160,6 +169,10 @@ impl World {
                 self.input(Input::Stop);
             }
             Operation::Stalled => self.input(Input::Stalled),
+            Operation::Track(tracker, verdict) => {
+                let detail = "seen".to_owned();
+                self.input(Input::Track { tracker: TRACKERS[tracker], verdict, detail });
+            }
             Operation::Reconfigure(config) => {
                 self.places = vec![None; config.group.instances.len()];
                 self.input(Input::Reconfigure(config));
@@ -286,6 +299,9 @@ proptest! {
                 world.apply(Operation::Link(instance, true));
             }
             world.apply(Operation::Force(Force::Auto));
+            for tracker in 0..TRACKERS.len() {
+                world.apply(Operation::Track(tracker, Verdict::Passing));
+            }
         }
         let end = world.now + ms(20_000) + 10 * INTERVAL;
         while let Some(deadline) = world.group.next_deadline()

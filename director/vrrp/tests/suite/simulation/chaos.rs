@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use fairway_config::{Period, Preempt, Priority, VrrpVersion};
-use fairway_vrrp::{Force, GroupConfig, Input, State};
+use fairway_config::{Period, Preempt, Priority, Tracker, VrrpVersion};
+use fairway_vrrp::{Force, GroupConfig, Input, State, Verdict};
 
 use super::lan::{FAIR, Lan, Seen, Weather};
 use super::random::Random;
 use crate::rig::{config, ms};
 
 const SEEDS: u64 = 300;
+
+/// What every group depends on, and its weight.
+const TRACKERS: [(&str, Option<i16>); 2] = [("proxy", None), ("uplink", Some(-100))];
 
 /// What a run is made of.
 struct Scene {
@@ -52,6 +55,10 @@ fn scene(seed: u64) -> Scene {
         .iter()
         .map(|priority| {
             let mut config = config(networks, *priority, preempt);
+            config.group.track = TRACKERS
+                .into_iter()
+                .map(|(name, weight)| (name.to_owned(), Tracker { weight, ..Tracker::default() }))
+                .collect();
             let interval = match version {
                 VrrpVersion::V2 => 1_000,
                 VrrpVersion::V3 if mixed => random.pick(&[10, 100, 250, 1_000]),
@@ -84,6 +91,20 @@ fn scene(seed: u64) -> Scene {
     }
 }
 
+fn say(lan: &mut Lan, router: usize, tracker: &str, verdict: Verdict) {
+    lan.input(router, Input::Track { tracker, verdict, detail: "seen".to_owned() });
+}
+
+fn pass(lan: &mut Lan, router: usize) {
+    TRACKERS.iter().for_each(|(tracker, _)| say(lan, router, tracker, Verdict::Passing));
+}
+
+/// Starts a router whose trackers pass.
+fn start(lan: &mut Lan, router: usize) {
+    lan.start(router);
+    pass(lan, router);
+}
+
 impl Scene {
     /// One thing goes wrong.
     fn trouble(&mut self, seed: u64) {
@@ -91,7 +112,7 @@ impl Scene {
         let mut random = lan.random.clone();
         let (router, other) = (random.below(lan.routers.len()), random.below(lan.routers.len()));
         let network = random.below(lan.networks());
-        match random.below(17) {
+        match random.below(19) {
             0 | 1 => lan.cut(network, router, other),
             2 | 3 => lan.cut_both(network, router, other),
             4 => (0..lan.networks()).for_each(|network| lan.cut_both(network, router, other)),
@@ -103,7 +124,7 @@ impl Scene {
                 for router in 0..lan.routers.len() {
                     if lan.state(router).is_none() {
                         self.stopping[router] = false;
-                        lan.start(router);
+                        start(lan, router);
                     }
                 }
             }
@@ -128,6 +149,11 @@ impl Scene {
                 lan.input(router, Input::Bridge(pause));
                 lan.pass_on(router, random.time(3 * self.longest));
                 self.bridged = true;
+            }
+            16 | 17 => {
+                let (tracker, _) = random.pick(&TRACKERS);
+                let verdict = random.pick(&[Verdict::Failing, Verdict::Passing]);
+                say(lan, router, tracker, verdict);
             }
             _ => {
                 lan.weather = Weather {
@@ -160,6 +186,7 @@ impl Scene {
             if lan.state(router).is_none() {
                 lan.start(router);
             }
+            pass(lan, router);
             lan.input(router, Input::Force(Force::Auto));
         }
     }
@@ -182,7 +209,7 @@ fn one_master_remains_after_any_trouble() {
         let mut scene = scene(seed);
         for router in 0..scene.lan.routers.len() {
             if scene.lan.random.chance(900) {
-                scene.lan.start(router);
+                start(&mut scene.lan, router);
             }
             let later = scene.lan.random.time(scene.longest);
             scene.lan.run_for(later);
