@@ -118,7 +118,8 @@ impl Expected {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TrackedProcess {
-    /// The name of the program, as `ps -o comm` shows it, or the last part of the path it was started by.
+    /// The name of the program, as `ps -o comm` shows it. Of a name longer than 15 bytes the last part of the path it
+    /// was started by has to be the same, too.
     pub name: String,
     /// How many have to run.
     #[serde(default = "one", skip_serializing_if = "is_one")]

@@ -59,6 +59,8 @@ pub struct Group {
     pub forced: String,
     /// Its VRRP instances, by name.
     pub instances: Vec<Instance>,
+    /// What it depends on, by name.
+    pub trackers: Vec<Tracker>,
     /// The object.
     #[serde(skip)]
     pub path: String,
@@ -92,6 +94,27 @@ pub struct Instance {
     /// The object.
     #[serde(skip)]
     pub path: String,
+}
+
+/// Something a failover group depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tracker {
+    /// Its name.
+    pub name: String,
+    /// What kind of thing is watched, such as `process`; `number` for a file that holds one.
+    pub kind: String,
+    /// `passing`, `failing` or `waiting`.
+    pub state: String,
+    /// Added to the priority while it fails, or, of a file that holds a number, now; 0: it is a fault.
+    pub weight: i32,
+    /// What was seen.
+    pub detail: String,
+}
+
+impl From<(String, String, String, i32, String)> for Tracker {
+    fn from((name, kind, state, weight, detail): (String, String, String, i32, String)) -> Self {
+        Self { name, kind, state, weight, detail }
+    }
 }
 
 /// A virtual service.
@@ -205,6 +228,7 @@ impl Director {
 impl Group {
     fn new(object: &mut Object, instances: &mut Objects) -> anyhow::Result<Self> {
         let own = object.children("Instances", instances)?;
+        let trackers: Vec<(String, String, String, i32, String)> = object.get("Trackers")?;
         Ok(Self {
             name: object.get("Name")?,
             state: object.get("State")?,
@@ -212,6 +236,7 @@ impl Group {
             cause: object.get("Cause")?,
             forced: object.get("Forced")?,
             instances: sorted(own.into_iter().map(Instance::new), |i| &i.name)?,
+            trackers: trackers.into_iter().map(Tracker::from).collect(),
             path: object.path.clone(),
         })
     }

@@ -25,6 +25,10 @@ pub fn status(director: &Director, now: SystemTime) -> String {
         out.push_str(&groups(&director.groups, now));
         out.push('\n');
         out.push_str(&instances(&director.groups));
+        if director.groups.iter().any(|group| !group.trackers.is_empty()) {
+            out.push('\n');
+            out.push_str(&trackers(&director.groups));
+        }
     }
     if !director.services.is_empty() {
         out.push('\n');
@@ -77,6 +81,27 @@ fn instances(groups: &[Group]) -> String {
                 instance.priority.to_string(),
                 interval(instance.advert_interval_usec),
                 [&instance.virtual_addresses[..], &instance.excluded_addresses[..]].concat().join(", "),
+            ]);
+        }
+    }
+    table.render()
+}
+
+fn trackers(groups: &[Group]) -> String {
+    let mut table = Table::new(&["GROUP", "TRACKER", "KIND", "STATE", "WEIGHT", "DETAIL"]);
+    for group in groups {
+        for tracker in &group.trackers {
+            table.row(vec![
+                group.name.clone(),
+                tracker.name.clone(),
+                tracker.kind.clone(),
+                tracker.state.clone(),
+                match (tracker.kind.as_str(), tracker.weight) {
+                    ("number", weight) => format!("{weight:+} now"),
+                    (_, 0) => "fault".to_owned(),
+                    (_, weight) => format!("{weight:+}"),
+                },
+                tracker.detail.clone(),
             ]);
         }
     }

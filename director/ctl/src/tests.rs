@@ -31,6 +31,17 @@ fn manager() -> HashMap<String, OwnedVariant> {
     ])
 }
 
+fn trackers() -> Variant<'static> {
+    let tracker = |name: &str, kind: &str, state: &str, weight: i32, detail: &str| {
+        (name.to_owned(), kind.to_owned(), state.to_owned(), weight, detail.to_owned())
+    };
+    Variant::from(vec![
+        tracker("load", "number", "passing", -20, "/run/load says -20"),
+        tracker("proxy", "process", "failing", -150, "no haproxy runs"),
+        tracker("uplink", "interface", "waiting", 0, "no result yet"),
+    ])
+}
+
 fn objects() -> ManagedObjects {
     let server = |name: &str, address: &str, weight: u32, in_table: bool, health: &str, drained: bool| {
         properties([
@@ -56,6 +67,7 @@ fn objects() -> ManagedObjects {
             properties([
                 ("Name", "edge".into()),
                 ("State", "master".into()),
+                ("Trackers", trackers()),
                 ("Since", 1_000_000_000_000u64.into()),
                 ("Cause", "no master was heard".into()),
                 ("Forced", "auto".into()),
@@ -126,6 +138,11 @@ edge   master  1h 2min  -       192.0.2.10  no master was heard
 GROUP  INSTANCE     STATE   INTERFACE  VRRP     VRID  PRIORITY  INTERVAL  ADDRESSES
 edge   edge-public  master  eth0       v3 ipv4  51    200       250ms     192.0.2.1, 192.0.2.2, 2001:db8::1
 
+GROUP  TRACKER  KIND       STATE    WEIGHT   DETAIL
+edge   load     number     passing  -20 now  /run/load says -20
+edge   proxy    process    failing  -150     no haproxy runs
+edge   uplink   interface  waiting  fault    no result yet
+
 SERVICE  ADDRESS               SCHEDULER  SERVERS UP  QUORUM              KERNEL
 web      tcp [2001:db8::1]:80  wlc        2 of 3      down, sorry server  programmed
 
@@ -171,6 +188,14 @@ fn json_has_stable_keys() {
                 "master_address": "192.0.2.10", "virtual_addresses": ["192.0.2.1", "192.0.2.2"],
                 "excluded_addresses": ["2001:db8::1"],
             }],
+            "trackers": [
+                { "name": "load", "kind": "number", "state": "passing", "weight": -20,
+                  "detail": "/run/load says -20" },
+                { "name": "proxy", "kind": "process", "state": "failing", "weight": -150,
+                  "detail": "no haproxy runs" },
+                { "name": "uplink", "kind": "interface", "state": "waiting", "weight": 0,
+                  "detail": "no result yet" },
+            ],
         }])
     );
     let servers = json["services"][0]["servers"].as_array().unwrap();

@@ -16,6 +16,7 @@ mod summary;
 mod sync;
 mod table;
 mod takeover;
+mod track;
 mod unsupported;
 mod vrrp;
 

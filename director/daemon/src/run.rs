@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use fairway_config::{Config, ConnectionSync};
+use fairway_config::{Config, ConnectionSync, FailoverGroup};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use zbus::connection::Builder;
@@ -22,7 +22,7 @@ use crate::status::{Handle, Refused, ServicesCommand, ServicesStatus, VrrpComman
 use crate::summary::{is_ready, summary};
 use crate::table::{TableHandle, TableStatus};
 use crate::vrrp::Heartbeat;
-use crate::{config, reload, services, sync, takeover, vrrp};
+use crate::{config, reload, services, sync, takeover, track, vrrp};
 
 /// Beyond the time the VRRP machines give themselves for a stop.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -74,6 +74,8 @@ struct Director {
     manager: watch::Sender<ManagerStatus>,
     /// What connection synchronisation is to do.
     sync: watch::Sender<Option<ConnectionSync>>,
+    /// Whose trackers are to be watched.
+    tracked: watch::Sender<Vec<FailoverGroup>>,
     reloads: mpsc::UnboundedReceiver<Reload>,
     /// Directors that want to go on from here.
     takeovers: mpsc::Receiver<UnixStream>,
@@ -115,6 +117,8 @@ impl Director {
         ));
         let (sync, wanted) = watch::channel(config.connection_sync.clone());
         tokio::spawn(sync::run(wanted));
+        let (tracked, wanted) = watch::channel(config.failover.clone());
+        tokio::spawn(track::run(vrrp.clone(), services_status.clone(), wanted));
         let (reload, reloads) = Handle::new();
         let (manager, manager_status) = watch::channel(ManagerStatus {
             host: config.host.clone(),
@@ -155,6 +159,7 @@ impl Director {
             table_status,
             manager,
             sync,
+            tracked,
             reloads,
             takeovers,
             ready: false,
@@ -250,6 +255,7 @@ impl Director {
             .map_err(|error| Refused(error.to_string()))?;
         reload::apply(&self.vrrp, &self.services, &self.config, &new).await?;
         self.sync.send_replace(new.connection_sync.clone());
+        self.tracked.send_replace(new.failover.clone());
         self.config = new;
         Ok(())
     }

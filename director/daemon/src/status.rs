@@ -27,6 +27,21 @@ pub struct GroupStatus {
     pub forced: &'static str,
     /// Instances by name.
     pub instances: BTreeMap<String, InstanceStatus>,
+    /// What it depends on, by name.
+    pub trackers: BTreeMap<String, TrackerStatus>,
+}
+
+/// A tracker as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackerStatus {
+    /// What kind of thing is watched, such as `process`; `number` for a file that holds one.
+    pub kind: &'static str,
+    /// `passing`, `failing`, or `waiting` for the first result.
+    pub state: &'static str,
+    /// What is added to the priority while it fails, or, of a file that holds a number, now; 0: it is a fault.
+    pub weight: i16,
+    /// What was seen.
+    pub detail: String,
 }
 
 /// A VRRP instance as an operator sees it.
@@ -168,6 +183,14 @@ pub enum VrrpCommand {
     Force { group: String, force: Force, reply: Reply<()> },
     /// Hand mastership to the best backup, once.
     Failover { group: String, reply: Reply<()> },
+    /// A tracker has a result. `of` is its definition: the result of another one is not taken for it.
+    Track {
+        group: String,
+        tracker: String,
+        of: Box<fairway_config::Tracker>,
+        verdict: fairway_vrrp::Verdict,
+        detail: String,
+    },
     /// Counters of a group, or of one of its instances.
     Statistics { group: String, instance: Option<String>, reply: Reply<Statistics> },
     /// Take over a new configuration. Timers of what did not change keep running.
@@ -214,6 +237,11 @@ impl<C> Handle<C> {
     pub fn new() -> (Self, mpsc::UnboundedReceiver<C>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Self(sender), receiver)
+    }
+
+    /// Sends a request that needs no answer. A part that has ended needs no request.
+    pub fn tell(&self, command: C) {
+        let _gone = self.0.send(command);
     }
 
     /// Sends the request that `make` builds around a reply channel, and waits for the answer.

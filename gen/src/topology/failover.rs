@@ -80,6 +80,7 @@ impl Group {
             name: name.to_owned(),
             preempt: self.preempt,
             instances: instances.filter_map(|i| self.instance_for(i, (director, host), priority)).collect(),
+            track: std::collections::BTreeMap::new(),
         }
     }
 

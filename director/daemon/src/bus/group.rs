@@ -8,7 +8,7 @@ use super::core::Core;
 use super::error::{Error, Result};
 use super::level::{Properties, Published, Shared, paths};
 use super::path;
-use crate::status::{Force, GroupStatus, Statistics, VrrpCommand};
+use crate::status::{Force, GroupStatus, Statistics, TrackerStatus, VrrpCommand};
 
 /// A failover group.
 #[derive(Debug)]
@@ -61,6 +61,12 @@ impl Group {
         self.state.get(|s| instances(&self.name, s))
     }
 
+    /// Name, kind, state, weight, what was seen.
+    #[zbus(property)]
+    fn trackers(&self) -> Vec<Tracker> {
+        self.state.get(trackers)
+    }
+
     async fn force_state(&self, state: &str) -> Result<()> {
         let force = match state {
             "auto" => Force::Auto,
@@ -92,6 +98,17 @@ fn microseconds(status: &GroupStatus) -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Name, kind, state, weight, what was seen.
+type Tracker = (String, String, String, i32, String);
+
+fn trackers(status: &GroupStatus) -> Vec<Tracker> {
+    let tracker = |(name, tracker): (&String, &TrackerStatus)| {
+        let TrackerStatus { kind, state, weight, detail } = tracker;
+        (name.clone(), (*kind).to_owned(), (*state).to_owned(), (*weight).into(), detail.clone())
+    };
+    status.trackers.iter().map(tracker).collect()
+}
+
 fn instances(group: &str, status: &GroupStatus) -> Vec<ObjectPath<'static>> {
     paths(status.instances.keys().map(|name| path::instance(group, name)))
 }
@@ -115,6 +132,7 @@ impl Published for GroupStatus {
             ("Since", Variant::from(microseconds(self))),
             ("Forced", Variant::from(self.forced)),
             ("Instances", Variant::from(instances(key, self))),
+            ("Trackers", Variant::from(trackers(self))),
         ]
     }
 }

@@ -24,7 +24,7 @@ const WEB1: &str = "/org/fairway/Director1/service/web/server/web1";
 /// Object, interface, and its properties with their types.
 const INTERFACES: [(&str, &str, &str); 5] = [
     (ROOT, "Manager", "Cluster:s ConfigFile:s Generation:t Host:s LastReloadError:s Version:s"),
-    (EDGE, "Group", "Cause:s Forced:s Instances:ao Name:s Since:t State:s"),
+    (EDGE, "Group", "Cause:s Forced:s Instances:ao Name:s Since:t State:s Trackers:a(sssis)"),
     (
         PUBLIC,
         "Instance",

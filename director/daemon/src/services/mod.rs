@@ -28,7 +28,7 @@ use self::plan::Plan;
 use crate::status::{Refused, Reply, Seen, ServicesCommand, ServicesStatus, Statistics};
 use crate::table::{self, KernelStatus, TableHandle, TableStatus};
 
-pub(crate) use self::plan::Error;
+pub(crate) use self::plan::{Error, launcher};
 
 /// Reports of health checks taken in one go, so that many changes at once become one change of the table.
 const REPORTS: usize = 1024;

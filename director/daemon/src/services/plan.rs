@@ -108,7 +108,7 @@ impl Plan {
 }
 
 /// The director itself, in the verb that gives up all rights before it becomes a script.
-fn launcher() -> Launcher {
+pub fn launcher() -> Launcher {
     let own = std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
     Launcher(own.map(|path| vec![path, "exec".to_owned(), "--".to_owned()]).unwrap_or_default())
 }

@@ -9,7 +9,7 @@ use crate::status::{GroupStatus, OrderStatus, RealServerStatus, ServiceStatus};
 
 fn group(state: &'static str, forced: &'static str) -> GroupStatus {
     let (cause, instances) = (String::new(), BTreeMap::new());
-    GroupStatus { state, cause, since: SystemTime::UNIX_EPOCH, forced, instances }
+    GroupStatus { state, cause, since: SystemTime::UNIX_EPOCH, forced, instances, trackers: BTreeMap::new() }
 }
 
 fn service(servers: &[(&str, &'static str, bool)]) -> ServiceStatus {

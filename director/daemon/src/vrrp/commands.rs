@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use fairway_vrrp::{GroupConfig, Input, State};
+use fairway_config::Tracker;
+use fairway_vrrp::{GroupConfig, Input, State, Verdict};
 
 use super::member::Member;
 use super::passing::{self, Document};
@@ -47,6 +48,9 @@ impl Thread {
             }
             VrrpCommand::Failover { group, reply } => {
                 let _ = reply.send(self.failover(&group));
+            }
+            VrrpCommand::Track { group, tracker, of, verdict, detail } => {
+                self.track(&group, &tracker, &of, verdict, detail);
             }
             VrrpCommand::Statistics { group, instance, reply } => {
                 let _ = reply.send(self.member(&group).and_then(|member| {
@@ -128,6 +132,16 @@ impl Thread {
             )));
         }
         self.command(group, Input::Failover)
+    }
+
+    /// Passes a result on to its group. A reload may just have removed the tracker, or made another one of it.
+    fn track(&mut self, group: &str, tracker: &str, of: &Tracker, verdict: Verdict, detail: String) {
+        let Some(member) = self.members.get_mut(group) else { return };
+        if member.group.config().group.track.get(tracker) == Some(of) {
+            let input = Input::Track { tracker, verdict, detail };
+            let outputs = member.group.handle(Instant::now(), input);
+            self.kernel.carry_out(member, outputs);
+        }
     }
 
     fn command(&mut self, group: &str, input: Input<'_>) -> Result<(), Refused> {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use fairway_config::{Instance, VrrpVersion};
-use fairway_vrrp::{Group, GroupConfig, Output, VirtualRouter};
+use fairway_config::{Instance, Tracker, VrrpVersion};
+use fairway_vrrp::{Group, GroupConfig, Output, Verdict, VirtualRouter};
 
 use super::addresses::Owner;
 use super::passing::{self, SavedMember};
-use crate::status::{GroupStatus, InstanceStatus, Statistics};
+use crate::status::{GroupStatus, InstanceStatus, Statistics, TrackerStatus};
 
 macro_rules! io_counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -183,6 +183,7 @@ impl Member {
             since: self.since,
             forced: self.group.forced().as_str(),
             instances: self.group.instances().iter().zip(self.instances()).map(status).collect(),
+            trackers: self.trackers().map(|(name, status)| (name.to_owned(), status)).collect(),
         }
     }
 
@@ -200,6 +201,21 @@ impl Member {
             && self.group.forced().as_str() == status.forced
             && self.group.cause().to_string() == status.cause
             && self.group.instances().iter().all(same)
+            && self.group.trackers().all(|(name, tracker, verdict, detail)| {
+                let (state, weight) = shown(tracker, verdict);
+                status.trackers.get(name).is_some_and(|known| {
+                    (known.state, known.weight) == (state, weight) && known.detail == detail
+                })
+            })
+    }
+
+    fn trackers(&self) -> impl Iterator<Item = (&str, TrackerStatus)> {
+        self.group.trackers().map(|(name, tracker, verdict, detail)| {
+            let (state, weight) = shown(tracker, verdict);
+            let kind = tracker.kind().map_or("", |kind| kind.name());
+            let kind = if tracker.is_number() { "number" } else { kind };
+            (name, TrackerStatus { kind, state, weight, detail: detail.to_owned() })
+        })
     }
 
     /// The counters of one instance, or the sums over all; `None` if there is no such instance.
@@ -216,6 +232,17 @@ impl Member {
         }
         found.then_some(sums)
     }
+}
+
+/// The state of a tracker, and its weight or the number it adds.
+fn shown(tracker: &Tracker, verdict: Option<Verdict>) -> (&'static str, i16) {
+    let (state, number) = match verdict {
+        None => ("waiting", 0),
+        Some(Verdict::Passing) => ("passing", 0),
+        Some(Verdict::Failing | Verdict::Number(..=-254)) => ("failing", 0),
+        Some(Verdict::Number(number)) => ("passing", number),
+    };
+    (state, tracker.weight.unwrap_or(number))
 }
 
 fn millis(length: Duration) -> u64 {

@@ -13,12 +13,14 @@
 //! | `netlink` | the wire form of links and addresses |
 //! | `passing` | what one process leaves the next |
 //! | `secrets` | passwords and keys |
+//! | `link_watch` | links, for the rest of the daemon |
 //! | `realtime` | priority, locked memory |
 
 mod addresses;
 mod announce;
 mod commands;
 mod kernel;
+mod link_watch;
 mod links;
 mod member;
 mod netlink;
@@ -41,6 +43,7 @@ use tokio::sync::{mpsc, watch};
 use crate::descriptors::Named;
 use crate::status::{VrrpCommand, VrrpStatus};
 
+pub use link_watch::LinkWatch;
 pub use passing::NAMES;
 
 /// Why the VRRP thread could not start, or why leftovers could not be removed.

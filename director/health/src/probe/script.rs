@@ -55,6 +55,9 @@ pub(super) async fn probe(target: SocketAddr, spec: &Script, stage: &mut Stage) 
     let Some(program) = words.next() else {
         return Outcome::Inconclusive("there is nothing to run".into());
     };
+    // A script that is about no server is told of none.
+    let server = (!target.ip().is_unspecified())
+        .then(|| [("FAIRWAY_ADDRESS", target.ip().to_string()), ("FAIRWAY_PORT", target.port().to_string())]);
     let spawned = Command::new(program)
         .args(words)
         .env_clear()
@@ -63,8 +66,7 @@ pub(super) async fn probe(target: SocketAddr, spec: &Script, stage: &mut Stage) 
             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin",
         )
         .env("LANG", "C.UTF-8")
-        .env("FAIRWAY_ADDRESS", target.ip().to_string())
-        .env("FAIRWAY_PORT", target.port().to_string())
+        .envs(server.into_iter().flatten())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

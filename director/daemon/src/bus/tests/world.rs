@@ -18,7 +18,7 @@ use zbus::{Connection, Message, OwnedVariant};
 use super::super::{Core, ManagerStatus, NAME, Reload, serve};
 use crate::status::{
     GroupStatus, Handle, InstanceStatus, RealServerStatus, Refused, ServiceStatus, ServicesCommand,
-    ServicesStatus, Statistics, VrrpCommand, VrrpStatus,
+    ServicesStatus, Statistics, TrackerStatus, VrrpCommand, VrrpStatus,
 };
 
 /// Longer than anything takes, shorter than anybody's patience.
@@ -249,6 +249,15 @@ pub fn edge() -> GroupStatus {
         since: UNIX_EPOCH + Duration::from_secs(1_000_000),
         forced: "auto",
         instances: BTreeMap::from([("edge-public".to_owned(), instance)]),
+        trackers: BTreeMap::from([(
+            "proxy".to_owned(),
+            TrackerStatus {
+                kind: "process",
+                state: "passing",
+                weight: -30,
+                detail: "haproxy runs".to_owned(),
+            },
+        )]),
     }
 }
 
