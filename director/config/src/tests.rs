@@ -178,6 +178,7 @@ macro_rules! text_rule {
 
 mod checks;
 mod services;
+mod track;
 
 #[test]
 fn values_out_of_range_are_refused_while_parsing() {

@@ -139,7 +139,8 @@ pub enum Input<'a> {
 }
 
 /// What a tracker says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// All is well.
     Passing,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use fairway_config::{Family, VrrpVersion};
 use serde::{Deserialize, Serialize};
 
-use crate::output::{Force, Place};
+use crate::output::{Force, Place, Verdict};
 
 /// Nothing that is saved is longer ago, or further ahead: it keeps arithmetic on damaged data within bounds.
 const FARTHEST: Duration = Duration::from_secs(10 * 24 * 3600);
@@ -32,6 +32,9 @@ pub struct Saved {
     #[serde(default)]
     pub(crate) parked_until: Option<Moment>,
     pub(crate) routers: Vec<SavedRouter>,
+    /// The last results of trackers, and what was seen.
+    #[serde(default)]
+    pub(crate) trackers: BTreeMap<String, (Verdict, String)>,
 }
 
 /// What the group was doing.

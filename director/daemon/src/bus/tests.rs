@@ -256,6 +256,7 @@ async fn every_property_but_the_name_is_signalled() {
         group.instances.insert("edge-public".into(), instance.clone());
         group.instances.insert("second".into(), instance);
         (group.state, group.cause, group.forced) = ("fault", "link".into(), "backup");
+        group.trackers.clear();
         group.since = UNIX_EPOCH + Duration::from_secs(9);
     });
     world.services_status.send_modify(|services| {

@@ -59,6 +59,7 @@ impl Group {
             lower_since: self.lower_since.map(moment),
             parked_until: self.parked_until.map(moment),
             routers: self.routers.iter().map(|router| router.save(now)).collect(),
+            trackers: self.save_trackers(),
         })
     }
 
@@ -77,7 +78,7 @@ impl Group {
         self.parked_until = saved.parked_until.map(|moment| moment.instant(then));
         self.cause = Cause::Before(saved.cause.clone());
         self.entered = Some(now);
-        self.apply_priority();
+        self.adopt_trackers(&saved.trackers);
         let holding = matches!(saved.phase, SavedPhase::Master | SavedPhase::Listening { .. });
         for router in &mut self.routers {
             match found(router) {

@@ -112,6 +112,23 @@ impl Group {
         self.apply_priority();
     }
 
+    pub(super) fn save_trackers(&self) -> BTreeMap<String, (Verdict, String)> {
+        let known = self.tracking.trackers.iter();
+        known
+            .filter_map(|(name, known)| Some((name.clone(), (known.verdict?, known.detail.clone()))))
+            .collect()
+    }
+
+    /// What the process before saw counts until it is seen anew; what it did not watch counts as passing.
+    pub(super) fn adopt_trackers(&mut self, saved: &BTreeMap<String, (Verdict, String)>) {
+        for (name, (verdict, detail)) in saved {
+            if let Some(known) = self.tracking.trackers.get_mut(name) {
+                (known.verdict, known.detail) = (Some(*verdict), detail.clone());
+            }
+        }
+        self.trust_trackers();
+    }
+
     pub(super) fn follow_trackers(&mut self, group: &FailoverGroup) {
         self.tracking.follow(group, self.phase != Phase::Idle);
     }

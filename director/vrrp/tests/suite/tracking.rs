@@ -3,7 +3,7 @@
 use fairway_config::{Initial, Preempt, Tracker};
 use fairway_vrrp::{Cause, Force, GroupConfig, Input, Place, State, Verdict};
 
-use crate::rig::{Did, INTERVAL, Rig, config, down, ms, skew};
+use crate::rig::{Did, INTERVAL, Rig, config, down, ms, origin, skew};
 
 /// A group of priority 200 with these trackers: name and weight.
 fn tracking(trackers: &[(&str, Option<i16>)]) -> GroupConfig {
@@ -157,6 +157,25 @@ fn a_restarted_master_does_not_give_up_for_want_of_a_result() {
     assert_eq!(say(&mut rig, "proxy", Verdict::Passing), []);
     say(&mut rig, "proxy", Verdict::Failing);
     assert_eq!(rig.group.state(), State::Fault, "what is known counts");
+}
+
+#[test]
+fn the_next_process_goes_on_with_what_was_seen() {
+    let mut rig = Rig::started(tracking(&[("proxy", None), ("uplink", Some(-120))]));
+    say(&mut rig, "proxy", Verdict::Passing);
+    say(&mut rig, "uplink", Verdict::Failing);
+    rig.hear(0, 9, 100);
+    let now = origin();
+    let saved = rig.group.save(now).unwrap();
+    let next = |config: GroupConfig| {
+        let mut group = fairway_vrrp::Group::new(config);
+        group.adopt(now, &saved, ms(5)).unwrap();
+        let _ = group.handle(now, Input::Timer);
+        (group.state(), group.instances()[0].priority())
+    };
+    // Else it would take over from the better master, only because it was restarted.
+    assert_eq!(next(tracking(&[("proxy", None), ("uplink", Some(-120))])), (State::Backup, 80));
+    assert_eq!(next(tracking(&[("new", None), ("uplink", Some(-120))])), (State::Backup, 80));
 }
 
 #[test]
