@@ -2,6 +2,7 @@
 
 mod diff;
 mod explain;
+mod import;
 mod init;
 
 use std::io::{IsTerminal, Write};
@@ -99,6 +100,17 @@ enum Command {
         #[arg(default_value = "topology.toml")]
         topology: PathBuf,
     },
+    /// Make a topology of keepalived.conf, on standard output; what is not carried over is listed on standard error.
+    Import {
+        /// The configuration of one director.
+        config: PathBuf,
+        /// That director's name.
+        #[arg(long, default_value = "lb1")]
+        host: String,
+        /// The name of another director, and its configuration.
+        #[arg(long, value_name = "NAME=FILE")]
+        host_config: Vec<import::HostConfig>,
+    },
     /// Print the JSON Schema of topology files, for editors.
     Schema,
     /// Print what a shell needs to complete these commands.
@@ -157,6 +169,9 @@ pub enum Error {
     /// The host, service or virtual IP is not there or not what it was said to be.
     #[error("{0}")]
     Name(String),
+    /// A configuration cannot be imported.
+    #[error(transparent)]
+    Import(#[from] fairway_gen::import::Error),
     /// A file cannot be rendered.
     #[error(transparent)]
     Render(#[from] fairway_gen::render::Error),
@@ -196,6 +211,7 @@ impl Cli {
             Command::Explain { topology, name } => explain::run(&topology, &name),
             Command::Diagram { topology, format } => diagram(&topology, format),
             Command::Init { kind, topology } => init::run(kind, &topology),
+            Command::Import { config, host, host_config } => import::run(config, host, host_config),
             Command::Schema => Ok(writeln!(std::io::stdout(), "{:#}", fairway_gen::schema::json_schema())?),
             Command::Completions { shell } => completions(shell),
             Command::Man { out } => man(&out),

@@ -6,6 +6,7 @@
 
 pub mod diagram;
 pub mod explain;
+pub mod import;
 pub mod output;
 pub mod plan;
 mod reader;
