@@ -31,6 +31,10 @@ def topology(name: str) -> str:
     return (TOPOLOGIES / f"{name}.toml").read_text()
 
 
+# Of director/config/src/lib.rs.
+PROBE_MARK, PROBE_MARK_MASK = 0xFA00_0000, 0xFF00_0000
+
+
 class Lab:
     """Built from a topology's text; nothing runs before `start()`."""
 
@@ -174,10 +178,15 @@ class Lab:
         return next(director for name, director in self.directors.items() if name not in self.masters())
 
     def table(self, director: str) -> dict[str, dict[str, int]]:
-        """The kernel's table as ipvsadm reads it: "tcp 10.0.0.100:80 rr" -> {"10.0.0.21:80 direct": weight}."""
+        """The kernel's table as ipvsadm reads it: "tcp 10.0.0.100:80 rr" -> {"10.0.0.21:80 direct": weight}.
+
+        Without the director's own services for probes of virtual IPs.
+        """
         services: dict[str, dict[str, int]] = {}
         for line in self.hosts[director].run("ipvsadm", "-Sn").splitlines():
-            words = line.split()
+            words = [word for word in line.split() if word != "-6"]
+            if words[1] == "-f" and int(words[2]) & PROBE_MARK_MASK == PROBE_MARK:
+                continue
             protocol = {"-t": "tcp", "-u": "udp", "-f": "mark", "--sctp-service": "sctp"}[words[1]]
             if words[0] == "-A":
                 services[f"{protocol} {words[2]} {words[words.index('-s') + 1]}"] = {}

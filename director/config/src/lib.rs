@@ -45,6 +45,13 @@ pub use validate::Problem;
 /// The version of the schema this crate reads and writes.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// Marks of the packets of probes with `via = "vip"`: the bits of [`PROBE_MARK_MASK`] are these. The director gives them
+/// to IPVS services of its own, which no configured service may have.
+pub const PROBE_MARK: std::num::NonZeroU32 = std::num::NonZeroU32::new(0xFA00_0000).unwrap();
+
+/// The bits that tell such a mark.
+pub const PROBE_MARK_MASK: u32 = 0xFF00_0000;
+
 /// Where the director looks for its configuration unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/fairway/director.toml";
 

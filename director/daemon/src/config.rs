@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use fairway_config::Config;
 
-use crate::{services, unsupported, vrrp};
+use crate::{services, vrrp};
 
 /// Why a configuration cannot be used. Nothing has been changed when this is returned.
 #[derive(Debug, thiserror::Error)]
@@ -65,10 +65,6 @@ pub fn load(path: &Path) -> Result<Config, Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     let refused = |source| Error::Refused { text: explain(path, &text, &source), source: Box::new(source) };
     let config = Config::from_toml(&text).map_err(refused)?;
-    let unsupported = unsupported::settings(&config);
-    if !unsupported.is_empty() {
-        return Err(refused(fairway_config::Error::Invalid(unsupported)));
-    }
     services::verify(&config).map_err(|source| Error::Services { path: path.to_owned(), source })?;
     vrrp::verify(&config.failover).map_err(|source| Error::Failover { path: path.to_owned(), source })?;
     Ok(config)

@@ -17,7 +17,6 @@ mod sync;
 mod table;
 mod takeover;
 mod track;
-mod unsupported;
 mod vrrp;
 
 use std::path::PathBuf;

@@ -112,6 +112,7 @@ impl Director {
             config.clone(),
             table,
             Store::from_environment(),
+            vrrp_status.clone(),
             services_commands,
             services_sender,
         ));

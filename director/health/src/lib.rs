@@ -16,6 +16,7 @@ mod monitor;
 mod probe;
 mod schedule;
 mod spec;
+mod target;
 
 pub use judge::{Health, Judge};
 pub use monitor::{CheckId, Monitor, Report, Verdict};
@@ -23,3 +24,4 @@ pub use probe::tls::TlsError;
 pub use probe::{Advice, BODY_LIMIT, HEAD_LIMIT, Outcome, digests, probe};
 pub use schedule::Schedule;
 pub use spec::{Error, Launcher, Spec, Subject};
+pub use target::{Detour, Target};

@@ -1,6 +1,6 @@
 //! Running checks: one task for each subject, however many services depend on it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -49,12 +49,17 @@ pub struct Monitor {
 #[derive(Debug)]
 struct Running {
     id: CheckId,
-    task: JoinHandle<()>,
+    /// `None` while suspended.
+    task: Option<Probing>,
 }
 
-impl Drop for Running {
+/// A task that ends with its handle.
+#[derive(Debug)]
+struct Probing(JoinHandle<()>);
+
+impl Drop for Probing {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 
@@ -94,18 +99,44 @@ impl Monitor {
             ids.push(id);
         }
         drop(before);
-        let (now, count) = (Instant::now(), fresh.len());
+        let count = fresh.len();
         for (index, (subject, id)) in fresh.into_iter().enumerate() {
-            let every = subject.spec().every();
-            let first = now + schedule::first_delay(index, count, every);
-            let check = subject.spec().check();
-            let schedule = Schedule::new(first, every, schedule::phase(id.0))
-                .retry_every(check.retry_every.map(fairway_config::Period::get))
-                .jitter(check.jitter.get());
-            let task = tokio::spawn(run(subject.clone(), id, schedule, self.reports.clone()));
+            let task = Some(self.start(&subject, id, (index, count)));
             self.running.insert(subject, Running { id, task });
         }
         ids
+    }
+
+    /// Suspends these checks and no others: those that were suspended and are not named begin anew. Until its
+    /// first report the last verdict of a check is the one to go by.
+    pub fn suspend(&mut self, checks: &HashSet<CheckId>) {
+        let again: Vec<_> = self
+            .running
+            .iter_mut()
+            .filter_map(|(subject, running)| {
+                if checks.contains(&running.id) {
+                    running.task = None;
+                    return None;
+                }
+                running.task.is_none().then(|| (subject.clone(), running.id))
+            })
+            .collect();
+        let count = again.len();
+        for (index, (subject, id)) in again.into_iter().enumerate() {
+            let task = Some(self.start(&subject, id, (index, count)));
+            self.running.insert(subject, Running { id, task });
+        }
+    }
+
+    /// Starts a check, as one of several that start together.
+    fn start(&self, subject: &Subject, id: CheckId, (index, count): (usize, usize)) -> Probing {
+        let check = subject.spec().check();
+        let every = subject.spec().every();
+        let first = Instant::now() + schedule::first_delay(index, count, every);
+        let schedule = Schedule::new(first, every, schedule::phase(id.0))
+            .retry_every(check.retry_every.map(fairway_config::Period::get))
+            .jitter(check.jitter.get());
+        Probing(tokio::spawn(run(subject.clone(), id, schedule, self.reports.clone())))
     }
 }
 

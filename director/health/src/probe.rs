@@ -125,8 +125,8 @@ pub async fn probe(subject: &Subject) -> Outcome {
             Kind::Smtp(smtp) => Box::pin(smtp::probe(target, smtp, stage)).await,
             Kind::Dns(dns) => Box::pin(dns::probe(target, dns, stage)).await,
             Kind::Udp(udp) => Box::pin(udp::probe(target, udp, spec.timeout(), stage)).await,
-            Kind::Ping => Box::pin(ping::probe(target.ip(), stage)).await,
-            Kind::Script(script) => Box::pin(script::probe(target, script, stage)).await,
+            Kind::Ping => Box::pin(ping::probe(target.address.ip(), stage)).await,
+            Kind::Script(script) => Box::pin(script::probe(target.address, script, stage)).await,
             Kind::File(file) => Box::pin(file::probe(file, stage)).await,
             Kind::Agent(agent) => Box::pin(agent::probe(target, agent, stage)).await,
         }

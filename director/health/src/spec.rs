@@ -11,6 +11,7 @@ use std::time::Duration;
 use fairway_config::{Check, ProbeTransport};
 
 use crate::probe::{agent, dns, file, grpc, http, script, smtp, tcp, tls, udp};
+use crate::target::{Detour, Target};
 
 pub use compile::Launcher;
 
@@ -152,7 +153,7 @@ impl Hash for Spec {
 /// One thing that is probed: an address and what is asked of it. Checks of equal subjects are one check.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subject {
-    target: SocketAddr,
+    target: Target,
     spec: Arc<Spec>,
 }
 
@@ -161,18 +162,30 @@ impl Subject {
     ///
     /// # Errors
     /// [`Error::Port`] if a port is needed and neither has one.
-    pub fn new(mut server: SocketAddr, spec: Arc<Spec>) -> Result<Self, Error> {
-        if let Some(port) = spec.port {
-            server.set_port(port);
-        }
-        if server.port() == 0 && spec.to_port {
-            return Err(Error::Port);
-        }
-        Ok(Self { target: server, spec })
+    pub fn new(server: SocketAddr, spec: Arc<Spec>) -> Result<Self, Error> {
+        Self::with(Target { address: server, detour: None }, spec)
     }
 
-    /// The address and port that are probed.
-    pub fn target(&self) -> SocketAddr {
+    /// The same, asked at `vip`, which is a virtual IP and its port, of the server that the detour leads to.
+    ///
+    /// # Errors
+    /// [`Error::Port`] if a port is needed and neither has one.
+    pub fn at(vip: SocketAddr, detour: Detour, spec: Arc<Spec>) -> Result<Self, Error> {
+        Self::with(Target { address: vip, detour: Some(detour) }, spec)
+    }
+
+    fn with(mut target: Target, spec: Arc<Spec>) -> Result<Self, Error> {
+        if let Some(port) = spec.port {
+            target.address.set_port(port);
+        }
+        if target.address.port() == 0 && spec.to_port {
+            return Err(Error::Port);
+        }
+        Ok(Self { target, spec })
+    }
+
+    /// Where it is probed.
+    pub fn target(&self) -> Target {
         self.target
     }
 

@@ -117,6 +117,9 @@ impl Name {
     /// The longest name in bytes; the kernel's buffers hold one more for the end mark.
     pub const MAX: usize = 15;
 
+    /// Scheduler `rr`, round robin.
+    pub const RR: Self = Self { len: 2, bytes: *b"rr\0\0\0\0\0\0\0\0\0\0\0\0\0" };
+
     /// A name.
     ///
     /// # Errors

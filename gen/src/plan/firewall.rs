@@ -32,6 +32,8 @@ pub struct Firewall {
     pub syn_proxy: Vec<SynProxy>,
     /// Sockets of servers whose replies are forwarded.
     pub replies: BTreeSet<Socket>,
+    /// Virtual IPs and ports that probes ask at, on the way clients take.
+    pub probes: BTreeSet<Socket>,
     /// Networks of NAT servers, whose own traffic goes out through the director.
     pub outbound: Vec<Outbound>,
     /// What full NAT makes of source addresses.
@@ -106,6 +108,12 @@ pub(super) fn firewall(topology: &Topology, (name, host): (&str, &Host), roles: 
         replies: roles
             .servers(Forward::replies_pass_director)
             .map(|(service, listen, server, at)| (at.address, service.protocol, server.ports_for(listen)))
+            .collect(),
+        probes: roles
+            .probes_of_vips(topology)
+            .map(|(service, listen, check)| {
+                (listen.address, service.protocol, check.port.map_or(listen.ports, Ports::one))
+            })
             .collect(),
         outbound: outbound(topology, host, roles),
         source_nat: source_nat(topology, (name, host), roles),

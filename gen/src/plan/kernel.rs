@@ -90,6 +90,14 @@ pub(super) fn settings(
                 vec![key("net.ipv4.vs.conntrack", 0)],
             );
         }
+        let probed = probed_through(topology, host, roles);
+        if !probed.is_empty() {
+            let values = probed.into_iter().map(|i| (of_interface("ipv4", i, "accept_local"), 1)).collect();
+            set(
+                "Checks with via = \"vip\": a server answers the master's probes with the master's own VIP as sender.",
+                values,
+            );
+        }
         if roles.directs.iter().any(|(s, _)| s.syn_proxy) {
             set(
                 "SYN proxy: a packet in the middle of an unknown connection opens none.",
@@ -121,6 +129,23 @@ pub(super) fn settings(
         );
     }
     settings
+}
+
+/// Where answers to probes of IPv4 virtual IPs come in: from the servers' networks, or from anywhere if the host is in
+/// none of them.
+fn probed_through<'t>(topology: &Topology, host: &'t Host, roles: &Roles<'_>) -> BTreeSet<&'t str> {
+    let mut interfaces = BTreeSet::new();
+    for (service, listen, _) in roles.probes_of_vips(topology).filter(|(_, l, _)| l.address.is_ipv4()) {
+        for server in service.servers.iter().filter_map(|server| server.address(Family::of(listen.address))) {
+            match server.network.as_ref().and_then(|network| host.interface_in(network)) {
+                Some(interface) => {
+                    interfaces.insert(interface.name.as_str());
+                }
+                None => interfaces.extend(host.interfaces.iter().map(|interface| interface.name.as_str())),
+            }
+        }
+    }
+    interfaces
 }
 
 /// The modules of a host.

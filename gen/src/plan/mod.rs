@@ -7,9 +7,9 @@ mod kernel;
 mod links;
 mod tunnel;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use fairway_config::{Config, Family};
+use fairway_config::{Check, Config, Family, Via};
 
 use crate::topology::{Forward, Group, Host, Listen, Server, ServerAddress, Service, Topology};
 
@@ -76,6 +76,22 @@ impl<'t> Roles<'t> {
     fn uses(&self, family: Family) -> bool {
         self.directs.iter().any(|(_, l)| Family::of(l.address) == family)
             || self.groups.iter().any(|(_, g)| g.instances.iter().any(|i| i.family == family))
+    }
+
+    /// Checks that ask at virtual IPs, with what they ask at.
+    fn probes_of_vips(
+        &self,
+        topology: &'t Topology,
+    ) -> impl Iterator<Item = (&'t Service, &'t Listen, &'t Check)> {
+        self.directs.iter().flat_map(move |(service, listen)| {
+            let own = service.servers.iter().flat_map(|server| server.checks.iter().flatten());
+            let checks: BTreeSet<&String> = service.checks.iter().chain(own).collect();
+            checks
+                .into_iter()
+                .filter_map(|name| topology.checks.get(name))
+                .filter(|check| check.via == Via::Vip)
+                .map(|check| (*service, *listen, check))
+        })
     }
 
     /// The servers of the services of some forwarding kinds that it directs.

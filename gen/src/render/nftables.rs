@@ -175,6 +175,10 @@ pub(super) fn context(header: &str, firewall: &Firewall, segments: &[Segments]) 
     let (mut sets, services) = sockets("services", ("daddr", "dport"), &firewall.services);
     let (reply_sets, replies) = sockets("replies", ("saddr", "sport"), &firewall.replies);
     sets.extend(reply_sets);
+    let (probe_sets, probes) = sockets("probes", ("saddr", "sport"), &firewall.probes);
+    if firewall.drop {
+        sets.extend(probe_sets);
+    }
     let mut marks = Vec::new();
     for (mark, marked) in &firewall.marks {
         let (mark_sets, matches) = sockets(&format!("mark{mark}_"), ("daddr", "dport"), marked);
@@ -220,6 +224,7 @@ pub(super) fn context(header: &str, firewall: &Firewall, segments: &[Segments]) 
         sync => Serde(&firewall.sync),
         syn_proxy => Serde(&proxies),
         services,
+        probes,
         marks,
         replies,
         forward => firewall.drop || !firewall.replies.is_empty() || !outbound.is_empty(),

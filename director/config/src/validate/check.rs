@@ -48,7 +48,9 @@ fn probe_problems(found: &mut Found, at: &str, check: &Check, probe: Probe<'_>) 
     if check.port.is_some() && probe.transport() == ProbeTransport::None {
         found.add(format!("{at}.port"), format!("{kind} has no port; take it out"));
     }
-    if check.via == Via::Vip && matches!(probe, Probe::Script(_) | Probe::File(_) | Probe::Agent(_)) {
+    if check.via == Via::Vip
+        && matches!(probe, Probe::Ping(_) | Probe::Script(_) | Probe::File(_) | Probe::Agent(_))
+    {
         found.add(format!("{at}.via"), format!("{kind} does not take a way to the VIP; take it out"));
     }
     let at = format!("{at}.{kind}");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{Found, whole_seconds};
 use crate::{
-    Check, Config, Family, Forward, Listen, OnFailure, Probe, ProbeTransport, Protocol, Quorum, RealServer,
-    Scheduler, SchedulerFlag, Service, Tunnel, TunnelChecksum, TunnelKind, Via,
+    Check, Config, Family, Forward, Listen, OnFailure, PROBE_MARK, PROBE_MARK_MASK, Probe, ProbeTransport,
+    Protocol, Quorum, RealServer, Scheduler, SchedulerFlag, Service, Tunnel, TunnelChecksum, TunnelKind, Via,
 };
 
 /// The largest weight the kernel takes: it counts in a signed 32-bit number.
@@ -26,6 +26,13 @@ pub(super) fn problems(found: &mut Found, config: &Config) {
         }
         if let Some(other) = listens.insert(service.listen, &service.name) {
             found.add(format!("{at}.listen"), format!("{} is already served by {other}", service.listen));
+        }
+        if let Listen::Fwmark { mark, .. } = service.listen
+            && mark.get() & PROBE_MARK_MASK == PROBE_MARK.get()
+        {
+            let message =
+                format!("{mark:#x} is kept for the director's probes; use a mark below {PROBE_MARK:#x}");
+            found.add(format!("{at}.listen.fwmark"), message);
         }
         let ports = service.real_servers.iter().filter(|s| s.checks.is_none()).map(|s| s.port);
         let port = ports.min().unwrap_or(service.listen.port());
@@ -77,6 +84,13 @@ fn mismatch(service: &Service, port: u16, check: &Check, probe: Probe<'_>) -> Op
         if service.listen.address().is_none() {
             return Some(
                 "goes by way of the VIP, and a fwmark service has none; use via = \"server\"".into(),
+            );
+        }
+        let families = service.real_servers.iter().map(|server| Family::of(server.address));
+        if families.into_iter().any(|family| family != service.listen.family()) {
+            return Some(
+                "goes by way of the VIP, and a server's address is of the other family; use via = \"server\""
+                    .into(),
             );
         }
         if service.real_servers.iter().any(|server| server.forward == Forward::Nat) {

@@ -12,14 +12,14 @@
 //! drained server has weight 0 wherever it would be in the table. While a service with a sorry server has lost its
 //! quorum, the sorry server is in the table and all others are down.
 
+mod query;
 mod quorum;
 mod weight;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use fairway_config::ChecksRequired;
 use fairway_health::{CheckId, Health, Report, Verdict};
 use fairway_ipvs::{DestinationKey, Service, ServiceKey, Table};
 
@@ -41,6 +41,10 @@ pub struct Desired {
     /// Servers whose weight still grows.
     rising: BTreeSet<(usize, usize)>,
     quorum_changes: Vec<QuorumChange>,
+    /// Services whose servers are not checked now.
+    suspended: BTreeSet<usize>,
+    /// What probes of virtual IPs need beside the services.
+    detours: Table,
     table: Table,
 }
 
@@ -154,6 +158,7 @@ impl Desired {
             let tally = Tally::new(quorums.get(&planned.key).copied().unwrap_or_default());
             self.services.push(Entry { planned, servers, tally });
         }
+        self.detours = plan.detours;
         self.verdicts.retain(|check, _| self.users.contains_key(check));
         self.by_name = self
             .services
@@ -227,6 +232,20 @@ impl Desired {
         changes
     }
 
+    /// Sets which services' servers are not to be checked. Returns the checks that nobody else needs.
+    pub fn suspend(&mut self, services: BTreeSet<usize>) -> HashSet<CheckId> {
+        self.suspended = services;
+        let idle = |(_, users): &(&CheckId, &Vec<User>)| {
+            users.iter().all(|user| self.suspended.contains(&user.service))
+        };
+        self.users.iter().filter(idle).map(|(check, _)| *check).collect()
+    }
+
+    /// The services whose servers are not checked now.
+    pub fn suspended(&self) -> &BTreeSet<usize> {
+        &self.suspended
+    }
+
     /// What has become of quorums since this was last asked.
     pub fn take_quorum_changes(&mut self) -> Vec<QuorumChange> {
         std::mem::take(&mut self.quorum_changes)
@@ -298,116 +317,6 @@ impl Desired {
         ended
     }
 
-    /// Position of a service.
-    ///
-    /// # Errors
-    /// [`NotFound::Service`].
-    pub fn find_service(&self, service: &str) -> Result<usize, NotFound> {
-        self.by_name.get(service).copied().ok_or_else(|| NotFound::Service(service.to_owned()))
-    }
-
-    /// Position of a service, and of a server in it.
-    ///
-    /// # Errors
-    /// [`NotFound`].
-    pub fn find(&self, service: &str, server: &str) -> Result<(usize, usize), NotFound> {
-        let index = self.find_service(service)?;
-        let servers = &self.services[index].planned.config.real_servers;
-        let position = servers.iter().position(|candidate| candidate.name == server);
-        let missing = || NotFound::Server { service: service.to_owned(), server: server.to_owned() };
-        Ok((index, position.ok_or_else(missing)?))
-    }
-
-    /// The checks of a server, by name.
-    ///
-    /// # Errors
-    /// [`NotFound`].
-    pub fn checks(
-        &self,
-        service: &str,
-        server: &str,
-    ) -> Result<impl Iterator<Item = (&str, CheckId)>, NotFound> {
-        let (index, position) = self.find(service, server)?;
-        let entry = &self.services[index];
-        let names = entry.planned.config.checks_of(&entry.planned.config.real_servers[position]);
-        Ok(names.iter().map(String::as_str).zip(entry.servers[position].checks.iter().copied()))
-    }
-
-    /// How many services there are; they are numbered from 0.
-    pub fn len(&self) -> usize {
-        self.services.len()
-    }
-
-    /// Name of a service.
-    pub fn name(&self, index: usize) -> &str {
-        &self.services[index].planned.config.name
-    }
-
-    /// A service by number.
-    pub fn service(&self, index: usize) -> &PlannedService {
-        &self.services[index].planned
-    }
-
-    /// Whether a service has its quorum.
-    pub fn quorum(&self, index: usize) -> QuorumState {
-        self.services[index].tally.state()
-    }
-
-    /// The servers of a service.
-    pub fn servers(&self, index: usize) -> impl Iterator<Item = ServerView<'_>> {
-        let entry = &self.services[index];
-        entry.planned.config.real_servers.iter().enumerate().map(move |(position, config)| ServerView {
-            config,
-            key: entry.planned.servers[position].0,
-            health: self.health(index, position),
-            detail: self.detail(index, position),
-            order: self.order_about(index, position),
-        })
-    }
-
-    fn order_about(&self, service: usize, server: usize) -> Option<Override> {
-        if self.overrides.is_empty() {
-            return None;
-        }
-        let config = &self.services[service].planned.config;
-        self.overrides.get(&config.name)?.get(&config.real_servers[server].name).copied()
-    }
-
-    /// The worst of a server's checks, or the best where one is enough; up if it has none.
-    fn health(&self, service: usize, server: usize) -> Health {
-        let entry = &self.services[service];
-        let verdicts = entry.servers[server].checks.iter().map(|check| self.verdict(*check).0);
-        let over_all = match entry.planned.config.checks_required {
-            ChecksRequired::All => verdicts.min(),
-            ChecksRequired::Any => verdicts.max(),
-        };
-        over_all.unwrap_or(Health::Up)
-    }
-
-    fn verdict(&self, check: CheckId) -> (Health, &str) {
-        self.verdicts.get(&check).map_or((Health::Unknown, ""), |v| (v.health, v.detail.as_str()))
-    }
-
-    /// What the check that decides saw, with its name where there are several.
-    fn detail(&self, service: usize, server: usize) -> String {
-        let entry = &self.services[service];
-        let checks = &entry.servers[server].checks;
-        let names = entry.planned.config.checks_of(&entry.planned.config.real_servers[server]);
-        let named = names.iter().zip(checks.iter().map(|check| self.verdict(*check)));
-        let health = |(_, (health, _)): &(&String, (Health, &str))| *health;
-        let decides = match entry.planned.config.checks_required {
-            ChecksRequired::All => named.min_by_key(health),
-            ChecksRequired::Any => named.max_by_key(health),
-        };
-        match decides {
-            None => "not checked".to_owned(),
-            Some((name, (_, detail))) if checks.len() > 1 && !detail.is_empty() => {
-                format!("{name}: {detail}")
-            }
-            Some((_, (_, detail))) => detail.to_owned(),
-        }
-    }
-
     /// Brings the table in line with what is known of one server.
     fn settle(&mut self, service: usize, server: usize, now: Instant) {
         if self.health(service, server) != Health::Unknown {
@@ -455,7 +364,12 @@ impl Desired {
 
     fn settle_all(&mut self, now: Instant) {
         let keys: BTreeSet<_> = self.services.iter().map(|entry| entry.planned.key).collect();
-        self.table.retain(|key, _| keys.contains(key));
+        self.table.retain(|key, _| keys.contains(key) || self.detours.contains_key(key));
+        for (key, service) in &self.detours {
+            if self.table.get(key) != Some(service) {
+                self.table.insert(*key, Arc::clone(service));
+            }
+        }
         for service in 0..self.services.len() {
             for server in 0..self.services[service].servers.len() {
                 if self.health(service, server) != Health::Unknown {

@@ -5,6 +5,8 @@
 //! table, and publishes what came of it. Nothing depends on the VRRP role: all directors keep the same table.
 
 mod desired;
+mod detour;
+mod once;
 mod overrides;
 mod plan;
 mod view;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fairway_config::Config;
-use fairway_health::{CheckId, Health, Monitor, Outcome, Report, Subject};
+use fairway_health::{CheckId, Health, Monitor, Report, Subject};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
@@ -25,7 +27,7 @@ use tracing::{error, info, warn};
 use self::desired::{Change, Desired, QuorumChange, QuorumState};
 pub use self::overrides::{Order, Override, Store, after};
 use self::plan::Plan;
-use crate::status::{Refused, Reply, Seen, ServicesCommand, ServicesStatus, Statistics};
+use crate::status::{Refused, Reply, ServicesCommand, ServicesStatus, Statistics, VrrpStatus};
 use crate::table::{self, KernelStatus, TableHandle, TableStatus};
 
 pub(crate) use self::plan::{Error, launcher};
@@ -57,13 +59,16 @@ pub(crate) async fn run(
     config: Config,
     table: TableHandle,
     store: Store,
+    vrrp: watch::Receiver<VrrpStatus>,
     mut commands: mpsc::UnboundedReceiver<ServicesCommand>,
     status: watch::Sender<ServicesStatus>,
 ) {
     let (monitor, mut reports) = Monitor::new();
     let mut table_status = table.status();
     let (emptied, mut empty) = mpsc::unbounded_channel();
+    let mut roles = vrrp.clone();
     let mut task = Task {
+        vrrp,
         monitor,
         subjects: HashMap::new(),
         store,
@@ -86,7 +91,7 @@ pub(crate) async fn run(
     }
     task.publish();
     let mut batch = Vec::with_capacity(REPORTS);
-    let mut table_lives = true;
+    let (mut table_lives, mut vrrp_lives) = (true, true);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -103,6 +108,10 @@ pub(crate) async fn run(
                 let latest = table_status.borrow_and_update().clone();
                 task.table_changed(latest, table_lives);
             }
+            changed = roles.changed(), if vrrp_lives => {
+                vrrp_lives = changed.is_ok();
+                task.suspend();
+            }
             _ = ticks.tick(), if !task.desired.overrides().is_empty() => task.tick(),
             Some((service, server)) = empty.recv() => task.no_connections(&service, &server),
             () = tokio::time::sleep_until(step.unwrap_or_else(std::time::Instant::now).into()), if step.is_some() => {
@@ -117,6 +126,8 @@ pub(crate) async fn run(
 }
 
 struct Task {
+    /// Who is master, for services that are checked by the master only.
+    vrrp: watch::Receiver<VrrpStatus>,
     monitor: Monitor,
     /// What each running check probes.
     subjects: HashMap<CheckId, Subject>,
@@ -159,6 +170,9 @@ impl Task {
         let (services, probes) = (plan.services.len(), checks.iter().collect::<BTreeSet<_>>().len());
         self.desired.configure(plan, &checks, std::time::Instant::now());
         self.config = Some(config);
+        // Numbers of services, and of checks, are others now.
+        self.desired.suspend(BTreeSet::new());
+        self.suspend();
         if self.adopted {
             self.adopt_foreign();
         } else {
@@ -196,6 +210,24 @@ impl Task {
         let was_foreign = |key| initial.get(key).map(|service| (*key, Arc::clone(service)));
         let found = self.kernel.foreign.iter().filter_map(was_foreign).collect();
         self.desired.adopt(&found, std::time::Instant::now());
+    }
+
+    /// Stops checking the servers of services that this director does not hold and that want it so, and begins
+    /// again where it holds them.
+    fn suspend(&mut self) {
+        let suspended = {
+            let vrrp = self.vrrp.borrow();
+            let suspended = |index: &usize| plan::is_suspended(&self.desired.service(*index).config, &vrrp);
+            (0..self.desired.len()).filter(suspended).collect::<BTreeSet<_>>()
+        };
+        let before = self.desired.suspended();
+        if *before == suspended {
+            return;
+        }
+        self.unpublished.extend(before.symmetric_difference(&suspended));
+        info!(services = suspended.len(), "services are not checked while this director is backup");
+        let idle = self.desired.suspend(suspended);
+        self.monitor.suspend(&idle);
     }
 
     /// Tells the table's thread what the kernel is to hold.
@@ -242,13 +274,13 @@ impl Task {
             }
             ServicesCommand::Probe { service, server, check, reply } => {
                 match self.subjects_of(&service, &server, &check) {
-                    Ok(subjects) => drop(tokio::spawn(probe(subjects, reply))),
+                    Ok(subjects) => drop(tokio::spawn(once::probe(subjects, reply))),
                     Err(refused) => answer(reply, Err(refused)),
                 }
             }
             ServicesCommand::Digest { service, server, check, reply } => {
                 match self.subjects_of(&service, &server, &check) {
-                    Ok(subjects) => drop(tokio::spawn(digest(subjects, reply))),
+                    Ok(subjects) => drop(tokio::spawn(once::digest(subjects, reply))),
                     Err(refused) => answer(reply, Err(refused)),
                 }
             }
@@ -476,36 +508,6 @@ fn log(change: &Change) {
             info!(service, server, check, check_health, server_health, detail, "health check changed");
         }
     }
-}
-
-/// Runs checks once each, beside the running ones.
-async fn probe(subjects: Vec<(String, Subject)>, reply: Reply<Vec<Seen>>) {
-    let mut seen = Vec::with_capacity(subjects.len());
-    for (check, subject) in subjects {
-        let start = Instant::now();
-        let outcome = fairway_health::probe(&subject).await;
-        seen.push(Seen {
-            check,
-            outcome: match outcome {
-                Outcome::Pass(_) | Outcome::Warn(_) | Outcome::Advice(..) => "pass",
-                Outcome::Fail(_) | Outcome::Refused(_) => "fail",
-                Outcome::Inconclusive(_) => "inconclusive",
-            },
-            detail: outcome.detail().to_owned(),
-            took: start.elapsed(),
-        });
-    }
-    answer(reply, Ok(seen));
-}
-
-/// The digests of the first HTTP check.
-async fn digest(subjects: Vec<(String, Subject)>, reply: Reply<Vec<String>>) {
-    let http = subjects.iter().find(|(_, subject)| subject.spec().check().http.is_some());
-    let Some((_, subject)) = http.or(subjects.first()) else {
-        return answer(reply, Err(Refused("there is no such check".to_owned())));
-    };
-    let digests = fairway_health::digests(subject).await.map_err(Refused);
-    answer(reply, digests.map(|digests| digests.map(|digest| digest.to_string()).to_vec()));
 }
 
 fn log_quorum(change: &QuorumChange) {

@@ -6,10 +6,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fairway_config::{Config, Service};
+use fairway_config::{Config, Service, Via};
 use fairway_health::{Launcher, Spec, Subject};
-use fairway_ipvs::{BadName, Destination, DestinationKey, ServiceKey, Settings};
+use fairway_ipvs::{BadName, Destination, DestinationKey, ServiceKey, Settings, Table};
 
+use super::detour::Detours;
+use crate::status::VrrpStatus;
 use crate::table;
 
 /// Why the services of a configuration cannot be run: each place, and what is wrong there.
@@ -46,6 +48,8 @@ pub struct Plan {
     pub services: Vec<PlannedService>,
     /// What is probed: one entry for each check of each real server, in the order of `services`.
     pub subjects: Vec<Subject>,
+    /// Services of marked packets that lead probes of virtual IPs to one server each.
+    pub detours: Table,
 }
 
 /// One virtual service.
@@ -81,6 +85,7 @@ impl Plan {
             }
         }
         let (mut services, mut subjects) = (Vec::with_capacity(config.services.len()), Vec::new());
+        let mut detours = Detours::default();
         for service in &config.services {
             let at = format!("service.{}", service.name);
             match PlannedService::new(service) {
@@ -93,7 +98,14 @@ impl Plan {
                 for (name, spec) in
                     service.checks_of(server).iter().filter_map(|name| specs.get_key_value(name.as_str()))
                 {
-                    match Subject::new(target, spec.clone()) {
+                    let subject = match (spec.check().via, service.listen.address()) {
+                        (Via::Vip, Some(vip)) => {
+                            let detour = detours.to(table::service_key(&service.listen).family(), server);
+                            Subject::at(SocketAddr::new(vip, server.port), detour, spec.clone())
+                        }
+                        _ => Subject::new(target, spec.clone()),
+                    };
+                    match subject {
                         Ok(subject) => subjects.push(subject),
                         Err(cause) => problems.push(Problem {
                             at: format!("{at}.real-servers.{} (check {name})", server.name),
@@ -103,8 +115,30 @@ impl Plan {
                 }
             }
         }
-        if problems.is_empty() { Ok(Self { services, subjects }) } else { Err(Error(problems)) }
+        if problems.is_empty() {
+            Ok(Self { services, subjects, detours: detours.table })
+        } else {
+            Err(Error(problems))
+        }
     }
+}
+
+/// Whether the servers of a service are not to be checked now: it wants to be checked by the master only, and this
+/// director does not have its VIP (or, of a service of marked packets, any). A VIP that no group has is not waited for.
+pub fn is_suspended(service: &Service, vrrp: &VrrpStatus) -> bool {
+    let vip = service.listen.address();
+    let mut groups = vrrp
+        .values()
+        .filter(|group| {
+            vip.is_none_or(|vip| {
+                group
+                    .instances
+                    .values()
+                    .any(|i| i.virtual_ips.contains(&vip) || i.excluded_ips.contains(&vip))
+            })
+        })
+        .peekable();
+    service.suspend_on_backup && groups.peek().is_some() && groups.all(|group| group.state != "master")
 }
 
 /// The director itself, in the verb that gives up all rights before it becomes a script.

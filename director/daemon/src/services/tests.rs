@@ -1,5 +1,6 @@
 //! The task against a fake kernel and real sockets on the loopback.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -8,7 +9,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::status::{Handle, ServiceStatus};
+use crate::status::{GroupStatus, Handle, InstanceStatus, ServiceStatus};
 use crate::table::fake::FakeKernel;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,6 +21,7 @@ struct Running {
     kernel: FakeKernel,
     commands: Handle<ServicesCommand>,
     status: watch::Receiver<ServicesStatus>,
+    vrrp: watch::Sender<VrrpStatus>,
     task: JoinHandle<()>,
 }
 
@@ -32,8 +34,10 @@ impl Running {
         let table = TableHandle::spawn_on(kernel.clone()).unwrap();
         let (commands, requests) = Handle::new();
         let (sender, status) = watch::channel(ServicesStatus::new());
-        let task = tokio::spawn(run(Config::from_toml(config).unwrap(), table, store, requests, sender));
-        Self { kernel, commands, status, task }
+        let (vrrp, roles) = watch::channel(VrrpStatus::new());
+        let config = Config::from_toml(config).unwrap();
+        let task = tokio::spawn(run(config, table, store, roles, requests, sender));
+        Self { kernel, commands, status, vrrp, task }
     }
 
     /// Waits until the published status of `web` is as wanted.
@@ -171,6 +175,44 @@ async fn a_server_comes_with_its_first_pass_and_goes_with_its_failures() {
     running.until_weight(None).await;
     assert_eq!(in_kernel(&running.kernel, target), None);
     assert!(running.kernel.state().table.contains_key(&web_key()), "the service stays");
+}
+
+#[tokio::test]
+async fn a_backup_asks_nobody_where_the_master_alone_is_to() {
+    let group = |state| {
+        let instance = InstanceStatus {
+            state,
+            interface: "eth0".to_owned(),
+            family: "ipv4",
+            vrid: 51,
+            version: 3,
+            priority: 100,
+            advert_interval_ms: 1000,
+            master: None,
+            virtual_ips: vec![[192, 0, 2, 1].into()],
+            excluded_ips: Vec::new(),
+        };
+        let instances = BTreeMap::from([("edge-lan".to_owned(), instance)]);
+        let (cause, since) = (String::new(), SystemTime::UNIX_EPOCH);
+        VrrpStatus::from([(
+            "edge".to_owned(),
+            GroupStatus { state, cause, since, forced: "auto", instances, trackers: BTreeMap::new() },
+        )])
+    };
+    let (target, socket) = reserved();
+    let listener = socket.listen(64).unwrap();
+    let config = web(target, 3, QUICK).replace("scheduler", "suspend-on-backup = true\nscheduler");
+    let mut running = Running::start(FakeKernel::default(), &config);
+    // No group has the VIP yet, and so nobody is waited for.
+    running.until_weight(Some(3)).await;
+    running.vrrp.send(group("backup")).unwrap();
+    let web = running.until(|web| web.real_servers["web1"].detail.starts_with("not checked")).await;
+    assert_eq!(web.real_servers["web1"].detail, "not checked while backup; last: connected");
+    drop(listener);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(in_kernel(&running.kernel, target), Some(3), "nobody has looked, so nothing has changed");
+    running.vrrp.send(group("master")).unwrap();
+    running.until_weight(None).await;
 }
 
 #[tokio::test]

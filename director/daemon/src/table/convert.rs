@@ -76,7 +76,8 @@ pub(crate) fn sorry_destination(server: &config::SorryServer) -> (DestinationKey
     (key, Destination::new(forward(server.forward), 1))
 }
 
-fn forward(forward: config::Forward) -> Forward {
+/// How packets get to a real server.
+pub(crate) fn forward(forward: config::Forward) -> Forward {
     match forward {
         config::Forward::Direct => Forward::Direct,
         config::Forward::Nat => Forward::Nat,
@@ -98,6 +99,16 @@ fn encapsulation(tunnel: config::Tunnel) -> Tunnel {
             config::TunnelChecksum::Remote => TunnelFlags::REMOTE_CHECKSUM,
         },
     }
+}
+
+/// A mark for probes of virtual IPs. These are ours alone: no configured service has one.
+pub(crate) fn probe_mark(number: u32) -> NonZeroU32 {
+    config::PROBE_MARK | (number & !config::PROBE_MARK_MASK)
+}
+
+/// Whether a service leads probes to their server.
+pub(crate) fn is_probe(key: &ServiceKey) -> bool {
+    matches!(key, ServiceKey::Mark { mark, .. } if mark.get() & config::PROBE_MARK_MASK == config::PROBE_MARK.get())
 }
 
 /// The configured connection timeouts.

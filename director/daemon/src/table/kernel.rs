@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::is_probe;
 use fairway_ipvs::{
     Client, Error, Failure, Info, Operation, Service, ServiceKey, Settings, Statistics, Table, Timeouts,
 };
@@ -86,7 +87,7 @@ impl Kernel for Client {
     }
 }
 
-/// Deletes those of `services` that the kernel holds; returns how many there were, and what was refused.
+/// Deletes those of `services` that the kernel holds, and what probes needed; returns how many there were, and what was refused.
 ///
 /// # Errors
 /// [`Error`] when the kernel cannot be talked to. A kernel without IPVS holds nothing, which is no error.
@@ -98,7 +99,7 @@ pub(crate) fn release(services: &BTreeSet<ServiceKey>) -> Result<(usize, Vec<Fai
     }
 }
 
-/// Deletes those of `services` that the kernel holds, and looks again: what is left is tried once more.
+/// Deletes those of `services` that the kernel holds, and what probes needed, and looks again: what is left is tried once more.
 pub(super) fn delete(
     kernel: &mut impl Kernel,
     services: &BTreeSet<ServiceKey>,
@@ -108,11 +109,11 @@ pub(super) fn delete(
     for _ in 0..2 {
         let present = kernel.services()?;
         // Last first, as `plan` does and says why.
-        let operations: Vec<_> = services
-            .iter()
+        let operations: Vec<_> = present
+            .into_keys()
             .rev()
-            .filter(|key| present.contains_key(key))
-            .map(|&service| Operation::DeleteService { service })
+            .filter(|key| services.contains(key) || is_probe(key))
+            .map(|service| Operation::DeleteService { service })
             .collect();
         if operations.is_empty() {
             return Ok((deleted, Vec::new()));

@@ -28,7 +28,9 @@ use std::time::Duration;
 use fairway_ipvs::{Info, ServiceKey, Statistics, Table, Timeouts};
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use convert::{destination, service_key, settings, sorry_destination, timeouts};
+pub(crate) use convert::{
+    destination, forward, is_probe, probe_mark, service_key, settings, sorry_destination, timeouts,
+};
 pub(crate) use kernel::release;
 
 use crate::status::Refused;

@@ -11,7 +11,7 @@ use tracing::{debug, error, info};
 use super::audit::Audit;
 use super::inbox::{Inbox, Request};
 use super::kernel::{Connect, Kernel, delete};
-use super::{Desired, KernelStatus, TableStatus};
+use super::{Desired, KernelStatus, TableStatus, is_probe};
 use crate::status::Refused;
 
 /// Pause before the first new try after a failure; doubles up to [`LONGEST_PAUSE`].
@@ -206,8 +206,9 @@ impl<C: Connect> Worker<C> {
         self.dirty = true;
     }
 
-    /// Takes a dump apart into ours and foreign ones.
+    /// Takes a dump apart into ours and foreign ones. What an earlier director's probes needed is ours.
     fn sort(&mut self, table: Table) {
+        self.owned.extend(table.keys().filter(|key| is_probe(key)));
         (self.image, self.unclaimed) = table.into_iter().partition(|(key, _)| self.owned.contains(key));
         self.foreign = self.unclaimed.keys().copied().collect();
     }
@@ -237,12 +238,11 @@ impl<C: Connect> Worker<C> {
     }
 
     fn attempt(&mut self, fresh: bool) -> Result<(), Attempt> {
-        let (Some(kernel), Some(desired)) = (&mut self.kernel, &self.desired) else { return Ok(()) };
-        if fresh {
-            (self.image, self.unclaimed) =
-                kernel.dump()?.into_iter().partition(|(key, _)| self.owned.contains(key));
-            self.foreign = self.unclaimed.keys().copied().collect();
+        if fresh && let Some(kernel) = &mut self.kernel {
+            let table = kernel.dump()?;
+            self.sort(table);
         }
+        let (Some(kernel), Some(desired)) = (&mut self.kernel, &self.desired) else { return Ok(()) };
         // Adopt what was foreign so far. What an older look around found may have changed.
         let mut unclaimed = std::mem::take(&mut self.unclaimed);
         let mut adopted = 0;

@@ -1,11 +1,10 @@
 //! The server says itself how it is, in the words of HAProxy's agent-check.
 
-use std::net::SocketAddr;
-
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::stream::connect;
 use super::{Advice, Outcome, Stage, failed};
+use crate::target::Target;
 
 /// One line of words; more is not read.
 const LIMIT: u64 = 1024;
@@ -18,7 +17,7 @@ pub(crate) struct Agent {
 
 /// An agent that cannot be reached says nothing about its server, so the server keeps the weight it had: whether
 /// the service works is for other checks to find out.
-pub(super) async fn probe(target: SocketAddr, spec: &Agent, stage: &mut Stage) -> Outcome {
+pub(super) async fn probe(target: Target, spec: &Agent, stage: &mut Stage) -> Outcome {
     let answer = async {
         let mut stream = connect(target).await?;
         *stage = Stage("waiting for the agent's word");

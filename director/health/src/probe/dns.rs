@@ -1,14 +1,14 @@
 //! A DNS server answers a query, with the records that are expected.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-
 use hickory_proto::op::{Message, MessageType, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 
 use super::stream::connect;
 use super::{Outcome, Stage, cannot_probe, failed};
+use crate::target::Target;
 
 /// Room for an answer over UDP. Without EDNS servers send no more than 512 bytes; more is cut off and fails.
 const DATAGRAM: usize = 4096;
@@ -23,13 +23,13 @@ pub(crate) struct Dns {
     pub(crate) answer: Vec<String>,
 }
 
-pub(super) async fn probe(target: SocketAddr, spec: &Dns, stage: &mut Stage) -> Outcome {
+pub(super) async fn probe(target: Target, spec: &Dns, stage: &mut Stage) -> Outcome {
     match talk(target, spec, stage).await {
         Ok(outcome) | Err(outcome) => outcome,
     }
 }
 
-async fn talk(target: SocketAddr, spec: &Dns, stage: &mut Stage) -> Result<Outcome, Outcome> {
+async fn talk(target: Target, spec: &Dns, stage: &mut Stage) -> Result<Outcome, Outcome> {
     let mut query = Message::query();
     query.metadata.recursion_desired = true;
     query.add_query(Query::query(spec.name.clone(), spec.record));
@@ -53,19 +53,23 @@ async fn talk(target: SocketAddr, spec: &Dns, stage: &mut Stage) -> Result<Outco
 }
 
 /// A socket that hears from `target` only, refusals by ICMP included.
-pub(super) async fn socket(target: SocketAddr) -> Result<UdpSocket, Outcome> {
-    let any = match target {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+pub(super) async fn socket(target: Target) -> Result<UdpSocket, Outcome> {
+    let open = || {
+        let domain = Domain::for_address(target.address);
+        let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), None)?;
+        if let Some(source) = target.prepare(SockRef::from(&socket))? {
+            socket.bind(&source.into())?;
+        }
+        UdpSocket::from_std(socket.into())
     };
-    let socket = UdpSocket::bind(any).await.map_err(|error| cannot_probe(&error))?;
-    socket.connect(target).await.map_err(|error| failed(&error, Stage::CONNECTING))?;
+    let socket = open().map_err(|error: std::io::Error| cannot_probe(&error))?;
+    socket.connect(target.address).await.map_err(|error| failed(&error, Stage::CONNECTING))?;
     Ok(socket)
 }
 
 /// Over TCP every message has its length in front (RFC 1035 section 4.2.2).
 async fn over_tcp(
-    target: SocketAddr,
+    target: Target,
     query: &Message,
     request: &[u8],
     spec: &Dns,

@@ -1,7 +1,5 @@
 //! The gRPC health checking protocol (`grpc.health.v1.Health/Check`) says SERVING.
 
-use std::net::SocketAddr;
-
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, TE, USER_AGENT};
 use hyper::{Method, Request, Uri};
@@ -11,6 +9,7 @@ use super::http2::Exchange;
 use super::stream::Stream;
 use super::tls::Tls;
 use super::{Outcome, Stage};
+use crate::target::Target;
 
 /// The answer is one small message; more than this (in bytes) is none.
 const ANSWER_LIMIT: usize = 4096;
@@ -40,7 +39,7 @@ struct HealthCheckResponse {
     status: i32,
 }
 
-pub(super) async fn probe(target: SocketAddr, spec: &Grpc, stage: &mut Stage) -> Outcome {
+pub(super) async fn probe(target: Target, spec: &Grpc, stage: &mut Stage) -> Outcome {
     let (stream, notice) = match Stream::open(target, spec.tls.as_ref(), stage).await {
         Ok(opened) => opened,
         Err(outcome) => return outcome,
@@ -48,7 +47,7 @@ pub(super) async fn probe(target: SocketAddr, spec: &Grpc, stage: &mut Stage) ->
     *stage = Stage::WAITING;
     let authority = match &spec.authority {
         Some(authority) => authority.to_str().unwrap_or_default().to_owned(),
-        None => target.to_string(),
+        None => target.address.to_string(),
     };
     let uri = Uri::builder()
         .scheme(if spec.tls.is_some() { "https" } else { "http" })

@@ -2,7 +2,6 @@
 
 use std::error::Error as _;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 
 use bytes::Bytes;
@@ -21,6 +20,7 @@ use super::http2::Exchange;
 use super::stream::Stream;
 use super::tls::{Notice, Tls};
 use super::{Outcome, Stage, failed};
+use crate::target::Target;
 
 /// The first bytes of a body that are read and matched; what follows is not asked for.
 pub const BODY_LIMIT: usize = 64 * 1024;
@@ -59,7 +59,7 @@ pub(crate) struct Http {
 ///
 /// What has been read of a body that was expected as it came is put into `seen`, where somebody wants it.
 pub(super) async fn probe(
-    target: SocketAddr,
+    target: Target,
     spec: &Http,
     stage: &mut Stage,
     seen: Option<&mut Vec<u8>>,
@@ -96,11 +96,11 @@ pub(super) async fn probe(
     outcome.unwrap_or_else(|error| explain(&error, *stage))
 }
 
-fn request(target: SocketAddr, spec: &Http) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
+fn request(target: Target, spec: &Http) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
     let mut request = Request::builder().method(spec.method.clone()).uri(spec.uri.clone());
     request = match &spec.host {
         Some(host) => request.header(HOST, host),
-        None => request.header(HOST, target.to_string()),
+        None => request.header(HOST, target.address.to_string()),
     };
     common_headers(request, spec).header(CONNECTION, "close").body(Empty::new())
 }
@@ -150,7 +150,7 @@ async fn exchange(
 async fn over_http2(
     stream: Stream,
     notice: Notice,
-    target: SocketAddr,
+    target: Target,
     spec: &Http,
     stage: &mut Stage,
     seen: Option<&mut Vec<u8>>,
@@ -158,7 +158,7 @@ async fn over_http2(
     let scheme = if spec.tls.is_some() { "https" } else { "http" };
     let authority = match &spec.host {
         Some(host) => host.to_str().unwrap_or_default().to_owned(),
-        None => target.to_string(),
+        None => target.address.to_string(),
     };
     let uri = Uri::builder()
         .scheme(scheme)

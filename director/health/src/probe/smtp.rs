@@ -1,12 +1,11 @@
 //! An SMTP server greets and answers EHLO (RFC 5321); with STARTTLS (RFC 3207) where asked for.
 
-use std::net::SocketAddr;
-
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::stream::{Stream, connect};
 use super::tls::{Notice, Tls};
 use super::{Outcome, Stage, failed};
+use crate::target::Target;
 
 /// A reply with all its lines is no longer than this, in bytes. RFC 5321 section 4.5.3.1.5 allows 512 a line.
 const REPLY_LIMIT: u64 = 16 * 1024;
@@ -29,13 +28,13 @@ pub(crate) enum Security {
     StartTls(Tls),
 }
 
-pub(super) async fn probe(target: SocketAddr, spec: &Smtp, stage: &mut Stage) -> Outcome {
+pub(super) async fn probe(target: Target, spec: &Smtp, stage: &mut Stage) -> Outcome {
     match talk(target, spec, stage).await {
         Ok(outcome) | Err(outcome) => outcome,
     }
 }
 
-async fn talk(target: SocketAddr, spec: &Smtp, stage: &mut Stage) -> Result<Outcome, Outcome> {
+async fn talk(target: Target, spec: &Smtp, stage: &mut Stage) -> Result<Outcome, Outcome> {
     let tls = match &spec.security {
         Security::Tls(tls) => Some(tls),
         Security::None | Security::StartTls(_) => None,

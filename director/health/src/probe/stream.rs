@@ -1,16 +1,17 @@
 //! The connection a probe talks over: TCP, or TLS over it.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::client::TlsStream;
 
 use super::tls::{Notice, Tls};
 use super::{Outcome, Stage, cannot_probe, failed};
+use crate::target::Target;
 
 /// A connection that is ready for the protocol above it.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(super) enum Stream {
 impl Stream {
     /// Connects, and negotiates TLS where that is asked for. The notice is about the server's certificate.
     pub(super) async fn open(
-        target: SocketAddr,
+        target: Target,
         tls: Option<&Tls>,
         stage: &mut Stage,
     ) -> Result<(Self, Notice), Outcome> {
@@ -36,14 +37,17 @@ impl Stream {
 
 /// Opens a TCP connection that will be closed by a reset: a director that probes a thousand times a second
 /// must not collect a minute's worth of TIME_WAIT.
-pub(super) async fn connect(target: SocketAddr) -> Result<TcpStream, Outcome> {
+pub(super) async fn connect(target: Target) -> Result<TcpStream, Outcome> {
     let open = || {
-        let socket = if target.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        let socket = if target.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_zero_linger()?;
+        if let Some(source) = target.prepare(SockRef::from(&socket))? {
+            socket.bind(source)?;
+        }
         Ok(socket)
     };
     let socket = open().map_err(|error| cannot_probe(&error))?;
-    socket.connect(target).await.map_err(|error| failed(&error, Stage::CONNECTING))
+    socket.connect(target.address).await.map_err(|error| failed(&error, Stage::CONNECTING))
 }
 
 impl AsyncRead for Stream {

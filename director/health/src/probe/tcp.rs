@@ -1,13 +1,12 @@
 //! A TCP connection opens; if asked for, something is said over it and the answer is matched.
 
-use std::net::SocketAddr;
-
 use regex::bytes::Regex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::stream::Stream;
 use super::tls::Tls;
 use super::{Outcome, Stage, failed};
+use crate::target::Target;
 
 /// The first bytes of an answer that are matched. Small, because they are matched again with every byte of a
 /// server that drips them.
@@ -22,7 +21,7 @@ pub(crate) struct Tcp {
 }
 
 /// Connects, and resets the connection as soon as enough is known.
-pub(super) async fn probe(target: SocketAddr, spec: &Tcp, stage: &mut Stage) -> Outcome {
+pub(super) async fn probe(target: Target, spec: &Tcp, stage: &mut Stage) -> Outcome {
     let (mut stream, notice) = match Stream::open(target, spec.tls.as_ref(), stage).await {
         Ok(opened) => opened,
         Err(outcome) => return outcome,

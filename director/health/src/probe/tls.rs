@@ -2,7 +2,6 @@
 //! certificate the server presents now.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +18,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::stream::Stream;
 use super::{Outcome, Stage, failed};
+use crate::target::Target;
 
 /// HTTP/2 in the words of ALPN (RFC 9113 section 3.2).
 pub(crate) const HTTP2: &[u8] = b"h2";
@@ -138,11 +138,11 @@ impl Tls {
     pub(super) async fn negotiate(
         &self,
         plain: TcpStream,
-        target: SocketAddr,
+        target: Target,
         stage: &mut Stage,
     ) -> Result<(Stream, Notice), Outcome> {
         *stage = Stage::TLS;
-        let name = self.name.clone().unwrap_or_else(|| ServerName::from(target.ip()));
+        let name = self.name.clone().unwrap_or_else(|| ServerName::from(target.address.ip()));
         let shown = name.to_str().into_owned();
         let stream = TlsConnector::from(Arc::clone(&self.config))
             .connect(name, plain)

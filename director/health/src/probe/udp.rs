@@ -1,12 +1,12 @@
 //! A UDP datagram is answered, or at least not refused by ICMP.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use regex::bytes::Regex;
 
 use super::dns::socket;
 use super::{Outcome, Stage, failed};
+use crate::target::Target;
 
 /// How long silence must last to count as no refusal, where no answer is expected: a refusal comes back as fast
 /// as an answer would, and a probe must not take all of its timeout to pass.
@@ -22,18 +22,13 @@ pub(crate) struct Udp {
     pub(crate) expect: Option<Regex>,
 }
 
-pub(super) async fn probe(target: SocketAddr, spec: &Udp, timeout: Duration, stage: &mut Stage) -> Outcome {
+pub(super) async fn probe(target: Target, spec: &Udp, timeout: Duration, stage: &mut Stage) -> Outcome {
     match talk(target, spec, timeout, stage).await {
         Ok(outcome) | Err(outcome) => outcome,
     }
 }
 
-async fn talk(
-    target: SocketAddr,
-    spec: &Udp,
-    timeout: Duration,
-    stage: &mut Stage,
-) -> Result<Outcome, Outcome> {
+async fn talk(target: Target, spec: &Udp, timeout: Duration, stage: &mut Stage) -> Result<Outcome, Outcome> {
     let socket = socket(target).await?;
     *stage = Stage("waiting for the answer");
     socket.send(&spec.send).await.map_err(|error| failed(&error, *stage))?;
