@@ -80,6 +80,8 @@ rules! {
     VridOverflow "vrid-overflow" "At most 255 groups share a network."
     TooManyVirtualIps "too-many-virtual-ips" "The virtual IPs of a group in a network fit one advert."
     ExcludedAlone "excluded-alone" "An excluded address is in a network where its group advertises another."
+    VirtualRoute "virtual-route" "A virtual route leads somewhere, from an address of its group, and no other is in its place."
+    VirtualRule "virtual-rule" "A virtual rule is about addresses of one family, and there is one like it."
     InstanceNameClash "instance-name-clash" "Group and network names give each instance its own name."
     PortClash "port-clash" "An address, port and protocol belongs to one service."
     NoDirectors "no-directors" "A service's virtual IP is in a failover group, or the service names its directors."

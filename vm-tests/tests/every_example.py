@@ -99,7 +99,7 @@ def secrets(machine: Machine, text: str) -> None:
     """The files with passwords, keys and certificates that a configuration names, which nothing generates."""
     for file in re.findall(r'^ca-file = "(/etc/fairway/[^"]+)"', text, re.MULTILINE):
         (machine.etc / Path(file).relative_to("/etc")).write_text(CERTIFICATE)
-    for section, file in re.findall(r'^\[(failover\.instance\.auth[\w.-]*)\]\n(?:(?!\[).*\n)*?[\w-]+ = "(/etc/fairway/[^"]+)"', text, re.MULTILINE):
+    for section, file in re.findall(r'^\[+(failover\.instance\.auth[\w.-]*)\]+\n(?:(?!\[).*\n)*?[\w-]+ = "(/etc/fairway/[^"]+)"', text, re.MULTILINE):
         path = machine.etc / Path(file).relative_to("/etc")
         path.parent.mkdir(exist_ok=True)
         path.write_text("0123456789abcdef" * 2 + "\n" if "hmac" in section else "fairway\n")

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::route::{VirtualRoute, VirtualRule};
 use crate::track::Tracker;
 use crate::types::{Family, IfName, Period, Priority, Vrid};
 
@@ -19,6 +20,12 @@ pub struct FailoverGroup {
     /// Whether a better director takes mastership back.
     #[serde(default)]
     pub preempt: Preempt,
+    /// Routes that move with the group: its master has them.
+    #[serde(default, rename = "route", skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<VirtualRoute>,
+    /// Routing policy rules that move with the group.
+    #[serde(default, rename = "rule", skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<VirtualRule>,
     /// One VRRP instance per network and address family.
     #[serde(rename = "instance")]
     pub instances: Vec<Instance>,

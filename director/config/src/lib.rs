@@ -16,6 +16,7 @@
 
 mod check;
 mod failover;
+mod route;
 mod service;
 mod track;
 mod types;
@@ -34,6 +35,7 @@ pub use failover::{
     Announce, Auth, Checksum, FailoverGroup, HmacAuth, HmacKey, HmacMode, Instance, KeyFile, Preempt,
     VirtualIp, VrrpVersion,
 };
+pub use route::{Prefix, VirtualRoute, VirtualRule};
 pub use service::{
     ChecksRequired, Forward, Listen, OnFailure, Persistence, PersistenceEngine, Protocol, Quorum, RealServer,
     Scheduler, SchedulerFlag, Service, SorryServer, StartHealth, Tunnel, TunnelChecksum, TunnelKind,

@@ -136,6 +136,57 @@ rule!(excluded_addresses_have_a_prefix, "failover.edge.instance.edge-public.excl
 rule!(an_advert_has_an_address, "failover.edge.instance.edge-public.virtual-ips", |c| {
     c.failover[0].instances[0].virtual_ips.clear()
 });
+rule!(a_route_leads_somewhere, "failover.edge.route.0.0.0.0/0", |c| {
+    let route = &mut c.failover[0].routes[0];
+    (route.via, route.interface, route.onlink) = (None, None, false)
+});
+rule!(a_router_has_the_familys_address, "failover.edge.route.0.0.0.0/0.via", |c| {
+    c.failover[0].routes[0].via = Some("fd00::1".parse().unwrap())
+});
+rule!(a_source_has_the_familys_address, "failover.edge.route.0.0.0.0/0.source", |c| {
+    c.failover[0].routes[0].source = Some("fd00::1".parse().unwrap())
+});
+rule!(onlink_says_where, "failover.edge.route.0.0.0.0/0.onlink", |c| c.failover[0].routes[0].interface =
+    None);
+rule!(the_local_table_is_the_kernels, "failover.edge.route.0.0.0.0/0.table", |c| {
+    c.failover[0].routes[0].table = Some(255)
+});
+rule!(the_shortest_packet_has_68_bytes, "failover.edge.route.0.0.0.0/0.mtu", |c| {
+    c.failover[0].routes[0].mtu = Some(67)
+});
+rule!(a_route_is_there_once, "failover.edge.route.0.0.0.0/0.metric", |c| {
+    let other = VirtualRoute { via: None, onlink: false, ..c.failover[0].routes[0].clone() };
+    c.failover[0].routes.push(other)
+});
+rule!(a_rule_is_there_once, "failover.edge.rule.1000", |c| {
+    let rule = c.failover[0].rules[0].clone();
+    c.failover[0].rules.push(rule)
+});
+rule!(a_rules_ranges_match_its_family, "failover.edge.rule.1000.to", |c| {
+    c.failover[0].rules[0].to = Some("fd00::/8".parse().unwrap())
+});
+rule!(a_rule_has_a_priority, "failover.edge.rule.0.priority", |c| c.failover[0].rules[0].priority = 0);
+rule!(a_rule_has_a_table, "failover.edge.rule.1000.table", |c| c.failover[0].rules[0].table = 0);
+rule!(no_mark_is_no_selection, "failover.edge.rule.1000.fwmark", |c| c.failover[0].rules[0].fwmark = Some(0));
+
+#[test]
+fn ranges_begin_at_their_first_address() {
+    for (text, says) in [
+        ("10.0.0.1/8", Err("write 10.0.0.0/8")),
+        ("fd00::1/0", Err("write ::/0")),
+        ("10.0.0.0/33", Err("up to 32")),
+        ("soon", Err("10.0.0.0/8")),
+        ("0.0.0.0/0", Ok("0.0.0.0/0")),
+        ("fd00::1", Ok("fd00::1/128")),
+    ] {
+        match (text.parse::<Prefix>(), says) {
+            (Ok(prefix), Ok(says)) => assert_eq!(prefix.to_string(), says),
+            (Err(error), Err(says)) => assert!(error.to_string().contains(says), "{text}: {error}"),
+            (parsed, _) => panic!("{text}: {parsed:?}"),
+        }
+    }
+}
+
 rule!(unicast_peers_match_the_family, "failover.edge.instance.edge-public.unicast-peers", |c| {
     c.failover[0].instances[0].unicast_peers.push("fe80::1".parse().unwrap())
 });

@@ -1,6 +1,7 @@
 //! The rules that hold between keys. Each names where it was broken and what to do.
 
 mod check;
+mod route;
 mod service;
 mod track;
 
@@ -56,6 +57,7 @@ pub(crate) fn problems(config: &Config) -> Vec<Problem> {
         check::problems(&mut found, name, check);
     }
     failover_problems(&mut found, config);
+    route::problems(&mut found, &config.failover);
     service::problems(&mut found, config);
     found.0
 }

@@ -57,6 +57,10 @@ pub struct Group {
     pub cause: String,
     /// `auto`, `master` or `backup`.
     pub forced: String,
+    /// The routes and rules that move with it.
+    pub routes: Vec<String>,
+    /// Those of them that it is to have now and has not.
+    pub missing_routes: Vec<String>,
     /// Its VRRP instances, by name.
     pub instances: Vec<Instance>,
     /// What it depends on, by name.
@@ -235,6 +239,8 @@ impl Group {
             since_usec: object.get("Since")?,
             cause: object.get("Cause")?,
             forced: object.get("Forced")?,
+            routes: object.get("Routes")?,
+            missing_routes: object.get("MissingRoutes")?,
             instances: sorted(own.into_iter().map(Instance::new), |i| &i.name)?,
             trackers: trackers.into_iter().map(Tracker::from).collect(),
             path: object.path.clone(),

@@ -30,6 +30,10 @@ pub fn status(director: &Director, now: SystemTime) -> String {
             out.push_str(&trackers(&director.groups));
         }
     }
+    if director.groups.iter().any(|group| !group.routes.is_empty()) {
+        out.push('\n');
+        out.push_str(&routes(&director.groups));
+    }
     if !director.services.is_empty() {
         out.push('\n');
         out.push_str(&services(&director.services));
@@ -103,6 +107,22 @@ fn trackers(groups: &[Group]) -> String {
                 },
                 tracker.detail.clone(),
             ]);
+        }
+    }
+    table.render()
+}
+
+fn routes(groups: &[Group]) -> String {
+    let mut table = Table::new(&["GROUP", "ROUTE OR RULE", "IN KERNEL"]);
+    for group in groups {
+        let held = group.instances.iter().all(|instance| instance.state == "master");
+        for route in &group.routes {
+            let state = match (held, group.missing_routes.contains(route)) {
+                (_, true) => "missing",
+                (true, false) => "yes",
+                (false, false) => "no",
+            };
+            table.row(vec![group.name.clone(), route.clone(), state.to_owned()]);
         }
     }
     table.render()

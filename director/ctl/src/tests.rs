@@ -72,6 +72,8 @@ fn objects() -> ManagedObjects {
                 ("Cause", "no master was heard".into()),
                 ("Forced", "auto".into()),
                 ("Instances", paths(&["/g/i", "/g/just_removed"])),
+                ("Routes", vec!["route 10.9.0.0/16 via 192.0.2.254".to_owned(), "rule 9".to_owned()].into()),
+                ("MissingRoutes", vec!["rule 9".to_owned()].into()),
             ]),
         ),
         (
@@ -143,6 +145,10 @@ edge   load     number     passing  -20 now  /run/load says -20
 edge   proxy    process    failing  -150     no haproxy runs
 edge   uplink   interface  waiting  fault    no result yet
 
+GROUP  ROUTE OR RULE                      IN KERNEL
+edge   route 10.9.0.0/16 via 192.0.2.254  yes
+edge   rule 9                             missing
+
 SERVICE  ADDRESS               SCHEDULER  SERVERS UP  QUORUM              KERNEL
 web      tcp [2001:db8::1]:80  wlc        2 of 3      down, sorry server  programmed
 
@@ -182,6 +188,7 @@ fn json_has_stable_keys() {
         serde_json::json!([{
             "name": "edge", "state": "master", "since_usec": 1_000_000_000_000u64,
             "cause": "no master was heard", "forced": "auto",
+            "routes": ["route 10.9.0.0/16 via 192.0.2.254", "rule 9"], "missing_routes": ["rule 9"],
             "instances": [{
                 "name": "edge-public", "state": "master", "interface": "eth0", "family": "ipv4", "vrid": 51,
                 "version": 3, "priority": 200, "advert_interval_usec": 250_000,

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use crate::lock::Lock;
 use crate::{config, table, vrrp};
 
-/// Removes virtual IPs (told by their tag, or by the configuration) and the configured services. Does all it can,
+/// Removes virtual routes and rules (told by their tag), virtual IPs (told by their tag, or by the configuration) and the configured services. Does all it can,
 /// also with a configuration that cannot be used: then it goes by the tag alone, which services do not have.
 ///
 /// # Errors
@@ -20,6 +20,10 @@ pub fn release(path: &Path) -> anyhow::Result<()> {
         Err(error) => (None, Some(error)),
     };
     let groups = config.as_ref().map(|c| c.failover.as_slice()).unwrap_or_default();
+    let routes = vrrp::release_routes();
+    if let Ok(count) = &routes {
+        tracing::info!(count, "virtual routes and rules removed");
+    }
     let addresses = vrrp::release(groups).context("virtual IPs are left");
     if let Ok(count) = &addresses {
         tracing::info!(count, "virtual IPs removed");
@@ -33,6 +37,7 @@ pub fn release(path: &Path) -> anyhow::Result<()> {
     if config.as_ref().is_some_and(|config| config.connection_sync.is_some()) {
         crate::sync::release();
     }
+    routes?;
     addresses?;
     let (_, failures) = deleted?;
     if let Some(first) = failures.first() {

@@ -25,6 +25,10 @@ pub struct GroupStatus {
     pub since: SystemTime,
     /// The operator's standing order: `auto`, `master` or `backup`.
     pub forced: &'static str,
+    /// The routes and rules that move with it.
+    pub routes: Vec<String>,
+    /// Those of them that it is to have now and has not.
+    pub missing_routes: Vec<String>,
     /// Instances by name.
     pub instances: BTreeMap<String, InstanceStatus>,
     /// What it depends on, by name.

@@ -214,6 +214,11 @@ impl Group {
         self.force
     }
 
+    /// Whether all VIPs belong on their interfaces, and with them whatever else moves with the group.
+    pub fn holds(&self) -> bool {
+        !self.routers.is_empty() && self.routers.iter().all(|router| router.place == Place::Interface)
+    }
+
     /// Its instances, in the order of the configuration.
     pub fn instances(&self) -> &[VirtualRouter] {
         &self.routers

@@ -42,14 +42,20 @@ pub(super) fn settings(
             "Answer ARP only for addresses of the interface asked: a stopping director parks its VIPs on lo.",
             vec![key("net.ipv4.conf.all.arp_ignore", 1)],
         );
-        let nat4 = roles.forwards_replies(Family::Ipv4);
-        let nat6 = roles.forwards_replies(Family::Ipv6);
-        if nat4 || nat6 {
-            let mut values = vec![key("net.ipv4.ip_forward", nat4.into())];
-            if nat6 || roles.uses(Family::Ipv6) {
-                values.push(key("net.ipv6.conf.all.forwarding", nat6.into()));
+        let forwards = |family| roles.forwards_replies(family) || roles.routes(family);
+        let (forward4, forward6) = (forwards(Family::Ipv4), forwards(Family::Ipv6));
+        if forward4 || forward6 {
+            let mut values = vec![key("net.ipv4.ip_forward", forward4.into())];
+            if forward6 || roles.uses(Family::Ipv6) {
+                values.push(key("net.ipv6.conf.all.forwarding", forward6.into()));
             }
-            set("NAT: the servers' replies are forwarded.", values);
+            let routes = roles.routes(Family::Ipv4) || roles.routes(Family::Ipv6);
+            let reason = if routes {
+                "A router: what is for others is forwarded."
+            } else {
+                "NAT: the servers' replies are forwarded."
+            };
+            set(reason, values);
         } else {
             let mut values = vec![key("net.ipv4.ip_forward", 0)];
             if roles.uses(Family::Ipv6) {

@@ -66,6 +66,11 @@ impl<'t> Roles<'t> {
         directs.any(|(s, l)| s.forward.replies_pass_director() && Family::of(l.address) == family)
     }
 
+    /// Whether it is a router, in a family.
+    fn routes(&self, family: Family) -> bool {
+        self.groups.iter().any(|(_, group)| group.router && group.has(family))
+    }
+
     /// Whether IPVS must have netfilter track its connections: full NAT changes the source there, and a SYN proxy
     /// has opened a connection before IPVS hears of it.
     fn tracks_ipvs(&self) -> bool {
@@ -75,7 +80,7 @@ impl<'t> Roles<'t> {
     /// Whether it has anything to do with a family as a director.
     fn uses(&self, family: Family) -> bool {
         self.directs.iter().any(|(_, l)| Family::of(l.address) == family)
-            || self.groups.iter().any(|(_, g)| g.instances.iter().any(|i| i.family == family))
+            || self.groups.iter().any(|(_, g)| g.has(family))
     }
 
     /// Checks that ask at virtual IPs, with what they ask at.

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use fairway_config::{
-    Announce, Auth, Checksum, FailoverGroup, Family, Instance, Period, Preempt, Priority, Vrid, VrrpVersion,
+    Announce, Auth, Checksum, FailoverGroup, Family, Instance, Period, Preempt, Priority, VirtualRoute,
+    VirtualRule, Vrid, VrrpVersion,
 };
 
 use super::Host;
@@ -29,8 +30,32 @@ pub struct Group {
     pub transport: Transport,
     /// Neighbour announcements.
     pub announce: Announce,
+    /// Whether its directors forward what is for others.
+    pub router: bool,
+    /// Routes that its master has.
+    pub routes: Vec<GroupRoute>,
+    /// Routing policy rules that its master has.
+    pub rules: Vec<GroupRule>,
     /// One VRRP instance for each network and family.
     pub instances: Vec<GroupInstance>,
+}
+
+/// A virtual route; the interface is each director's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupRoute {
+    /// The route.
+    pub route: VirtualRoute,
+    /// The network it leads through.
+    pub network: String,
+}
+
+/// A virtual rule; the interface is each director's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupRule {
+    /// The rule.
+    pub rule: VirtualRule,
+    /// The network packets come from, if that matters.
+    pub network: Option<String>,
 }
 
 /// How adverts reach the other directors.
@@ -68,6 +93,12 @@ impl Group {
         self.directors.iter().find(|(name, _)| name == host).map(|(_, priority)| *priority)
     }
 
+    /// Whether it has addresses of a family, advertised or not.
+    pub fn has(&self, family: Family) -> bool {
+        let of = |(address, _): &(IpAddr, Option<u8>)| Family::of(*address) == family;
+        self.instances.iter().any(|instance| instance.addresses.iter().chain(&instance.excluded).any(of))
+    }
+
     /// The group as `director.toml` has it on one of its directors, by that one's name.
     pub fn for_director(
         &self,
@@ -76,9 +107,24 @@ impl Group {
         priority: Priority,
     ) -> FailoverGroup {
         let instances = self.instances.iter();
+        let interface = |network: &str| host.interface_in(network).map(|interface| interface.name.clone());
+        let routes = self.routes.iter();
+        let rules = self.rules.iter();
         FailoverGroup {
             name: name.to_owned(),
             preempt: self.preempt,
+            routes: routes
+                .map(|GroupRoute { route, network }| VirtualRoute {
+                    interface: interface(network),
+                    ..route.clone()
+                })
+                .collect(),
+            rules: rules
+                .map(|GroupRule { rule, network }| VirtualRule {
+                    incoming_interface: network.as_deref().and_then(interface),
+                    ..rule.clone()
+                })
+                .collect(),
             instances: instances.filter_map(|i| self.instance_for(i, (director, host), priority)).collect(),
             track: std::collections::BTreeMap::new(),
         }

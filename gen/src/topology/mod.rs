@@ -17,7 +17,7 @@ use crate::reader::Table;
 use crate::report::{Problems, Report, Rule};
 use crate::schema;
 
-pub use failover::{Group, GroupInstance, Transport};
+pub use failover::{Group, GroupInstance, GroupRoute, GroupRule, Transport};
 pub use forward::{Forward, GUE_PORT, overhead, path_mtu, tcp_headers};
 pub use hosts::{Host, Interface, Network, VirtualIp};
 pub use raw::{AllowText, FirewallPolicy, Ports};

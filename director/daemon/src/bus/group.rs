@@ -67,6 +67,16 @@ impl Group {
         self.state.get(trackers)
     }
 
+    #[zbus(property)]
+    fn routes(&self) -> Vec<String> {
+        self.state.get(|s| s.routes.clone())
+    }
+
+    #[zbus(property)]
+    fn missing_routes(&self) -> Vec<String> {
+        self.state.get(|s| s.missing_routes.clone())
+    }
+
     async fn force_state(&self, state: &str) -> Result<()> {
         let force = match state {
             "auto" => Force::Auto,
@@ -133,6 +143,8 @@ impl Published for GroupStatus {
             ("Forced", Variant::from(self.forced)),
             ("Instances", Variant::from(instances(key, self))),
             ("Trackers", Variant::from(trackers(self))),
+            ("Routes", Variant::from(self.routes.clone())),
+            ("MissingRoutes", Variant::from(self.missing_routes.clone())),
         ]
     }
 }

@@ -24,7 +24,11 @@ const WEB1: &str = "/org/fairway/Director1/service/web/server/web1";
 /// Object, interface, and its properties with their types.
 const INTERFACES: [(&str, &str, &str); 5] = [
     (ROOT, "Manager", "Cluster:s ConfigFile:s Generation:t Host:s LastReloadError:s Version:s"),
-    (EDGE, "Group", "Cause:s Forced:s Instances:ao Name:s Since:t State:s Trackers:a(sssis)"),
+    (
+        EDGE,
+        "Group",
+        "Cause:s Forced:s Instances:ao MissingRoutes:as Name:s Routes:as Since:t State:s Trackers:a(sssis)",
+    ),
     (
         PUBLIC,
         "Instance",
@@ -257,6 +261,7 @@ async fn every_property_but_the_name_is_signalled() {
         group.instances.insert("second".into(), instance);
         (group.state, group.cause, group.forced) = ("fault", "link".into(), "backup");
         group.trackers.clear();
+        (group.routes, group.missing_routes) = (vec!["route a".into()], vec!["route a".into()]);
         group.since = UNIX_EPOCH + Duration::from_secs(9);
     });
     world.services_status.send_modify(|services| {

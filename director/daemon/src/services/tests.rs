@@ -196,7 +196,16 @@ async fn a_backup_asks_nobody_where_the_master_alone_is_to() {
         let (cause, since) = (String::new(), SystemTime::UNIX_EPOCH);
         VrrpStatus::from([(
             "edge".to_owned(),
-            GroupStatus { state, cause, since, forced: "auto", instances, trackers: BTreeMap::new() },
+            GroupStatus {
+                state,
+                cause,
+                since,
+                forced: "auto",
+                instances,
+                trackers: BTreeMap::new(),
+                routes: Vec::new(),
+                missing_routes: Vec::new(),
+            },
         )])
     };
     let (target, socket) = reserved();

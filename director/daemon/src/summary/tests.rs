@@ -9,7 +9,9 @@ use crate::status::{GroupStatus, OrderStatus, RealServerStatus, ServiceStatus};
 
 fn group(state: &'static str, forced: &'static str) -> GroupStatus {
     let (cause, instances) = (String::new(), BTreeMap::new());
-    GroupStatus { state, cause, since: SystemTime::UNIX_EPOCH, forced, instances, trackers: BTreeMap::new() }
+    let (routes, missing_routes, trackers) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let since = SystemTime::UNIX_EPOCH;
+    GroupStatus { state, cause, since, forced, routes, missing_routes, instances, trackers }
 }
 
 fn service(servers: &[(&str, &'static str, bool)]) -> ServiceStatus {

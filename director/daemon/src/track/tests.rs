@@ -22,7 +22,15 @@ struct Bench {
 
 fn groups(tracker: Tracker) -> Vec<FailoverGroup> {
     let track = BTreeMap::from([("it".to_owned(), tracker)]);
-    vec![FailoverGroup { name: "edge".to_owned(), preempt: Preempt::Always, instances: Vec::new(), track }]
+    let (routes, rules) = (Vec::new(), Vec::new());
+    vec![FailoverGroup {
+        name: "edge".to_owned(),
+        preempt: Preempt::Always,
+        routes,
+        rules,
+        instances: Vec::new(),
+        track,
+    }]
 }
 
 impl Bench {

@@ -14,6 +14,7 @@ use super::announce::Announcer;
 use super::links::Links;
 use super::member::Member;
 use super::netlink::{Monitor, Requests};
+use super::routes::{News, Routes};
 use super::sockets::{AdvertSocket, Wire};
 
 /// How often the same complaint is logged.
@@ -39,6 +40,7 @@ pub(super) struct Kernel {
     pub(super) monitor: Monitor,
     pub(super) links: Links,
     pub(super) vips: Vips,
+    pub(super) routes: Routes,
     pub(super) sockets: BTreeMap<SocketKey, AdvertSocket>,
     /// Sockets of the process before, as long as they may be of use.
     pub(super) inherited: Vec<AdvertSocket>,
@@ -64,6 +66,7 @@ impl Kernel {
             monitor,
             links: Links::from_dump(links),
             vips: Vips::default(),
+            routes: Routes::default(),
             sockets: BTreeMap::new(),
             inherited: Vec::new(),
             announcer,
@@ -143,14 +146,26 @@ impl Kernel {
         wires(instance).iter().all(open).then_some(source)
     }
 
-    /// Carries out `outputs` in order.
+    /// Carries out `outputs` in order. Routes and rules leave before the first VIP moves, and come after the last one:
+    /// the kernel accepts no route whose source is an address that it does not have.
     pub(super) fn carry_out(&mut self, member: &mut Member, outputs: Vec<Output>) {
+        let mut moves = outputs.iter().filter(|output| matches!(output, Output::Vips { .. })).count();
+        let holds = member.group.holds();
+        if moves > 0 && !holds {
+            self.place_routes(member);
+        }
         for output in outputs {
             match output {
                 Output::Send { instance, destination, carrier, payload } => {
                     self.send(member, instance, destination, carrier, &payload);
                 }
-                Output::Vips { instance, place } => self.place(member, instance, place),
+                Output::Vips { instance, place } => {
+                    self.place(member, instance, place);
+                    moves -= 1;
+                    if moves == 0 && holds {
+                        self.place_routes(member);
+                    }
+                }
                 Output::Announce { instance } => self.announce(member, instance),
                 Output::Transition { from, to, cause } => {
                     member.since = SystemTime::now();
@@ -200,6 +215,59 @@ impl Kernel {
                 if missing && self.may_complain(&format!("missing {}", spot.interface), Instant::now()) {
                     let (interface, address) = (&spot.interface, spot.address);
                     tracing::error!(group = member.name(), interface, %address, "{interface} is missing; {address} waits for it");
+                }
+            }
+        }
+    }
+
+    /// Makes the kernel agree with the routes and rules that the group has now.
+    pub(super) fn place_routes(&mut self, member: &mut Member) {
+        let (group, master) = (&member.group.config().group, member.group.holds());
+        let news = self.routes.place(&mut self.requests, &self.links, group, master);
+        self.tell_routes(member, news);
+    }
+
+    /// Gives up the routes and rules of groups that are no longer kept.
+    pub(super) fn forget_routes(&mut self, keep: impl Fn(&str) -> bool) {
+        let gone: Vec<String> = self.routes.groups().filter(|group| !keep(group)).cloned().collect();
+        for group in gone {
+            for news in self.routes.forget(&mut self.requests, &self.links, &group) {
+                if let News::Refused(item, refusal) = news {
+                    tracing::error!(group, error = %refusal, "cannot change the {item}: {refusal}");
+                }
+            }
+        }
+    }
+
+    /// Logs and counts what became of routes and rules.
+    pub(super) fn tell_routes(&mut self, member: &mut Member, news: Vec<News>) {
+        member.missing_routes = self.routes.missing(member.name());
+        for news in news {
+            let group = member.name().to_owned();
+            match news {
+                News::Restored(item) => {
+                    member.shared.routes_restored += 1;
+                    tracing::warn!(group, "{item} was missing; put it back");
+                }
+                News::Foreign(item) => {
+                    if self.may_complain(&format!("foreign {item}"), Instant::now()) {
+                        tracing::error!(
+                            group,
+                            "{item} is not added: there is one like it that is not ours; remove that one, or give ours \
+                             another metric, priority or table"
+                        );
+                    }
+                }
+                News::Waiting(item) => {
+                    if self.may_complain(&format!("waiting {item}"), Instant::now()) {
+                        tracing::error!(group, "{item} waits for its interface, which is missing");
+                    }
+                }
+                News::Refused(item, refusal) => {
+                    member.shared.route_errors += 1;
+                    if self.may_complain(&format!("refused {item}"), Instant::now()) {
+                        tracing::error!(group, error = %refusal, "cannot change the {item}: {refusal}");
+                    }
                 }
             }
         }

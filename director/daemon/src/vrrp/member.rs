@@ -48,6 +48,10 @@ io_counters! {
     vips_removed,
     /// Dropped: the IP header makes no sense. Counted for the first instance on the socket.
     bad_ip_header,
+    /// Routes and rules put back after something else had deleted them. Counted for the group as a whole.
+    routes_restored,
+    /// Changes of routes and rules that the kernel refused. Counted for the group as a whole.
+    route_errors,
     /// Times the loop was away longer than the master-down interval.
     stalls,
 }
@@ -62,6 +66,10 @@ pub(super) struct Member {
     pub(super) sources: Vec<Option<Option<IpAddr>>>,
     /// The thread's counters for each instance.
     pub(super) counters: Vec<IoCounters>,
+    /// The counters of what is the group's and no instance's.
+    pub(super) shared: IoCounters,
+    /// Routes and rules that it is to have now and has not.
+    pub(super) missing_routes: Vec<String>,
     /// The machine has stopped and holds nothing any more.
     pub(super) stopped: bool,
 }
@@ -74,6 +82,8 @@ impl Member {
             since: SystemTime::now(),
             sources: vec![None; count],
             counters: vec![IoCounters::default(); count],
+            shared: IoCounters::default(),
+            missing_routes: Vec::new(),
             stopped: false,
         }
     }
@@ -182,9 +192,18 @@ impl Member {
             cause: self.group.cause().to_string(),
             since: self.since,
             forced: self.group.forced().as_str(),
+            routes: self.routes(),
+            missing_routes: self.missing_routes.clone(),
             instances: self.group.instances().iter().zip(self.instances()).map(status).collect(),
             trackers: self.trackers().map(|(name, status)| (name.to_owned(), status)).collect(),
         }
+    }
+
+    /// The routes and rules that move with the group, as text.
+    fn routes(&self) -> Vec<String> {
+        let group = &self.group.config().group;
+        let routes = group.routes.iter().map(|route| format!("route {route}"));
+        routes.chain(group.rules.iter().map(|rule| format!("rule {rule}"))).collect()
     }
 
     /// Whether `status` still tells what an operator sees. A configuration that changed is not looked at.
@@ -200,6 +219,7 @@ impl Member {
             && self.group.state().as_str() == status.state
             && self.group.forced().as_str() == status.forced
             && self.group.cause().to_string() == status.cause
+            && self.missing_routes == status.missing_routes
             && self.group.instances().iter().all(same)
             && self.group.trackers().all(|(name, tracker, verdict, detail)| {
                 let (state, weight) = shown(tracker, verdict);
@@ -228,6 +248,11 @@ impl Member {
                 for (name, value) in router.counters().iter().chain(io.iter()) {
                     *sums.entry(name.to_owned()).or_default() += value;
                 }
+            }
+        }
+        if instance.is_none() {
+            for (name, value) in self.shared.iter() {
+                *sums.entry(name.to_owned()).or_default() += value;
             }
         }
         found.then_some(sums)

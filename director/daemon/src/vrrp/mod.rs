@@ -8,6 +8,7 @@
 //! | `member` | a machine and what the thread knows about it: sources, counters, status |
 //! | `sockets` | adverts in and out |
 //! | `addresses` | where VIPs are and belong; leftovers |
+//! | `routes` | routes and rules that move with a group |
 //! | `links` | carrier and source addresses |
 //! | `announce` | gratuitous ARP, neighbour advertisements |
 //! | `netlink` | the wire form of links and addresses |
@@ -26,6 +27,7 @@ mod member;
 mod netlink;
 mod passing;
 mod realtime;
+mod routes;
 mod secrets;
 mod settle;
 mod sockets;
@@ -60,6 +62,9 @@ pub enum Error {
     /// Leftover addresses could not be removed.
     #[error("cannot remove leftover addresses ({0}); the director needs CAP_NET_ADMIN")]
     Release(String),
+    /// Leftover routes or rules could not be removed.
+    #[error("cannot remove leftover routes and rules ({0}); the director needs CAP_NET_ADMIN")]
+    ReleaseRoutes(String),
     /// A password or key cannot be used.
     #[error("instance {instance}: secret file {}: {problem}", .file.display())]
     Secret {
@@ -137,6 +142,20 @@ fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
     let what = || format!("cannot start the {name} thread");
     let builder = std::thread::Builder::new().name(name.to_owned());
     builder.spawn(run).map_err(|source| Error::System { what: what(), source })
+}
+
+/// Removes the routes and rules that a dead director left behind: all that carry our tag. Returns how many.
+///
+/// # Errors
+/// [`Error::System`] when routes and rules cannot be read, [`Error::ReleaseRoutes`] with the first that could not be
+/// removed; the rest is.
+pub fn release_routes() -> Result<usize, Error> {
+    let refused = |source| Error::System { what: "cannot read routes and rules".to_owned(), source };
+    let mut requests = netlink::Requests::open().map_err(refused)?;
+    match routes::release(&mut requests).map_err(refused)? {
+        (count, None) => Ok(count),
+        (_, Some(refusal)) => Err(Error::ReleaseRoutes(refusal.to_string())),
+    }
 }
 
 /// Removes what a dead director left behind: every address that carries our tag, and the VIPs of `groups` on

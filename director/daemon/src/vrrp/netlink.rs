@@ -24,6 +24,7 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{Socket, SocketAddr};
 
+use super::routes;
 use super::settle::LocalRoutes;
 
 /// What our addresses carry in `IFA_PROTO` (`linux/if_addr.h`, kernels since 5.18; older ones ignore it): the
@@ -49,8 +50,10 @@ const NLM_F_DUMP_INTR: u16 = 0x10;
 /// Extended acknowledgement attributes follow, and one of them is a text.
 const NLM_F_ACK_TLVS: u16 = 0x200;
 const NLMSGERR_ATTR_MSG: u16 = 1;
-/// Legacy multicast group bits (`RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`).
-const MONITOR_GROUPS: u32 = 0x1 | 0x10 | 0x100;
+/// Legacy multicast group bits: `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`; and where our routes and
+/// rules are told of, `RTMGRP_IPV4_ROUTE`, `RTMGRP_IPV6_ROUTE`, `RTMGRP_IPV4_RULE` and the bit of
+/// `RTNLGRP_IPV6_RULE`.
+const MONITOR_GROUPS: u32 = 0x1 | 0x10 | 0x100 | 0x40 | 0x400 | 0x80 | 0x4_0000;
 /// Attributes (`linux/if_link.h`, `linux/if_addr.h`).
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -159,21 +162,35 @@ impl Requests {
     }
 
     fn dump_of(&mut self, request: RouteNetlinkMessage) -> io::Result<Vec<Event>> {
-        let mut events = Vec::new();
+        self.dump_with(&request, parse)
+    }
+
+    /// What `read` makes of each message that the kernel answers `request` with.
+    pub(super) fn dump_with<T>(
+        &mut self,
+        request: &RouteNetlinkMessage,
+        read: impl Fn(&Message<'_>) -> Option<T>,
+    ) -> io::Result<Vec<T>> {
+        let mut found = Vec::new();
         for _ in 0..DUMP_ATTEMPTS {
-            events.clear();
+            found.clear();
             let bytes = self.encode(request.clone(), NLM_F_REQUEST | NLM_F_DUMP);
             let sequence = self.sequence;
             self.socket.send(&bytes, 0)?;
-            if !self.read_dump(sequence, &mut events)? {
+            if !self.read_dump(sequence, &read, &mut found)? {
                 break;
             }
         }
-        Ok(events)
+        Ok(found)
     }
 
     /// Reads one dump; true if it was disturbed.
-    fn read_dump(&mut self, sequence: u32, events: &mut Vec<Event>) -> io::Result<bool> {
+    fn read_dump<T>(
+        &mut self,
+        sequence: u32,
+        read: impl Fn(&Message<'_>) -> Option<T>,
+        found: &mut Vec<T>,
+    ) -> io::Result<bool> {
         let mut disturbed = false;
         loop {
             let length = recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty())?;
@@ -185,7 +202,7 @@ impl Requests {
                 match message.kind {
                     NLMSG_DONE => return Ok(disturbed),
                     NLMSG_ERROR => verdict(message.payload)?,
-                    _ => events.extend(parse(&message)),
+                    _ => found.extend(read(&message)),
                 }
             }
         }
@@ -221,24 +238,37 @@ impl Requests {
     }
 
     fn apply_row(&mut self, changes: &[Change]) -> Vec<Result<Done, Refusal>> {
-        let mut answers = Vec::with_capacity(changes.len());
-        for batch in changes.chunks(BATCH) {
+        let requests = changes.iter().map(|change| (change.add, change.message())).collect();
+        self.make(requests, &[Errno::EADDRNOTAVAIL, Errno::ENODEV])
+    }
+
+    /// Adds (`true`) and deletes what the messages say, in order, and returns the answer to each. What is there already
+    /// is not replaced; the errors that `gone` lists say that what was to be deleted is not there.
+    pub(super) fn make(
+        &mut self,
+        requests: Vec<(bool, RouteNetlinkMessage)>,
+        gone: &[Errno],
+    ) -> Vec<Result<Done, Refusal>> {
+        let mut answers = Vec::with_capacity(requests.len());
+        let mut requests = requests.into_iter().peekable();
+        while requests.peek().is_some() {
             let first = self.sequence.wrapping_add(1);
             let mut bytes = Vec::new();
-            for change in batch {
-                let flags =
-                    NLM_F_REQUEST | NLM_F_ACK | if change.add { NLM_F_CREATE | NLM_F_EXCL } else { 0 };
-                bytes.append(&mut self.encode(change.message(), flags));
+            let mut batch = Vec::with_capacity(BATCH);
+            for (add, message) in requests.by_ref().take(BATCH) {
+                let flags = NLM_F_REQUEST | NLM_F_ACK | if add { NLM_F_CREATE | NLM_F_EXCL } else { 0 };
+                bytes.append(&mut self.encode(message, flags));
+                batch.push(add);
             }
             let mut open: Vec<Option<Result<Done, Refusal>>> = batch.iter().map(|_| None).collect();
             let lost = match self.socket.send(&bytes, 0) {
                 Ok(_) => self.read_answers(first, &mut open).err(),
                 Err(error) => Some(error),
             };
-            for (change, answer) in batch.iter().zip(open) {
+            for (add, answer) in batch.into_iter().zip(open) {
                 answers.push(match answer {
-                    Some(Err(Refusal::Kernel(Errno::EEXIST, _))) if change.add => Ok(Done::Already),
-                    Some(Err(Refusal::Kernel(Errno::EADDRNOTAVAIL | Errno::ENODEV, _))) if !change.add => {
+                    Some(Err(Refusal::Kernel(Errno::EEXIST, _))) if add => Ok(Done::Already),
+                    Some(Err(Refusal::Kernel(errno, _))) if !add && gone.contains(&errno) => {
                         Ok(Done::Already)
                     }
                     Some(answer) => answer,
@@ -322,9 +352,10 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    /// Subscribes.
+    /// Subscribes. Of routes only ours wake us: a host may learn a million others.
     pub(super) fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket2::SockRef::from(&socket.as_fd()).attach_filter(&routes::own_routes_only())?;
         socket.set_rx_buf_sz(1024 * 1024)?;
         socket.bind(&SocketAddr::new(0, MONITOR_GROUPS))?;
         socket.set_non_blocking(true)?;
@@ -470,7 +501,7 @@ pub(super) fn ip(value: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(value).ok().map(|bytes| Ipv6Addr::from(bytes).into())
 }
 
-fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
+pub(super) fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
     bytes.get(offset..)?.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes))
 }
 

@@ -180,6 +180,16 @@ impl Thread {
             let failures = addresses::apply(&mut self.kernel.requests, leftovers, &self.kernel.links);
             self.kernel.complain_of(&failures);
         }
+        let Kernel { routes, requests, links, .. } = &mut self.kernel;
+        match routes.adopt(requests, links, configured.iter()) {
+            Ok(0) => {}
+            Ok(count) => {
+                tracing::info!(count, "removed routes and rules a predecessor left that are not configured")
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot read routes and rules; leftovers of a predecessor may stay")
+            }
+        }
         let names: Vec<String> = self.members.keys().cloned().collect();
         self.update_sockets();
         self.kernel.inherited.clear(); // what no instance needs
@@ -281,6 +291,21 @@ impl Thread {
         }
         self.tell_sources();
         self.repair(now);
+        self.repair_routes(now);
+    }
+
+    /// Puts lost routes and rules back, after the VIPs that they may need.
+    fn repair_routes(&mut self, now: Instant) {
+        let Kernel { routes, requests, links, .. } = &mut self.kernel;
+        let (mut news, postponed) = routes.repair(requests, links, now);
+        if postponed {
+            self.retry_at = Some(now + addresses::RETRY);
+        }
+        for member in self.members.values_mut().chain(&mut self.leaving) {
+            let own =
+                news.extract_if(.., |(group, _)| group == member.name()).map(|(_, news)| news).collect();
+            self.kernel.tell_routes(member, own);
+        }
     }
 
     /// Puts lost VIPs back, and takes away those that are where they do not belong.
@@ -298,6 +323,7 @@ impl Thread {
                 "{} was missing on {}; put it back", spot.address, spot.interface
             );
             self.with_owner(&owner, |kernel, member, instance| {
+                kernel.routes.renew(&mut kernel.requests, &kernel.links, spot.address);
                 member.counters[instance].vips_restored += 1;
                 if member.group.state() == State::Master {
                     kernel.announce_spot(member, instance, &spot);
@@ -422,6 +448,8 @@ impl Thread {
             let failures = self.kernel.vips.forget(&mut self.kernel.requests, &self.kernel.links, &owner);
             self.kernel.complain_of(&failures);
         }
+        let groups: BTreeSet<String> = self.all().map(|member| member.name().to_owned()).collect();
+        self.kernel.forget_routes(|group| groups.contains(group));
     }
 
     /// Passes the status on, if it changed.

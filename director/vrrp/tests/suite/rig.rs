@@ -70,7 +70,14 @@ pub fn instance(network: usize, priority: u8) -> Instance {
 pub fn config(networks: usize, priority: u8, preempt: Preempt) -> GroupConfig {
     let instances = (0..networks).map(|network| instance(network, priority)).collect();
     GroupConfig {
-        group: FailoverGroup { name: "edge".to_owned(), preempt, instances, track: BTreeMap::new() },
+        group: FailoverGroup {
+            name: "edge".to_owned(),
+            preempt,
+            routes: Vec::new(),
+            rules: Vec::new(),
+            instances,
+            track: BTreeMap::new(),
+        },
         secrets: BTreeMap::new(),
     }
 }

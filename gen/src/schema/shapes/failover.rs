@@ -1,7 +1,25 @@
 //! The tables of failover groups.
 
-use super::{FILE, NAME, NAMES, PERIOD, defaulted, optional, required};
+use super::{ADDRESS, FILE, NAME, NAMES, PERIOD, defaulted, optional, required};
 use crate::schema::{Kind, Shape, Text};
+
+static DESTINATION: Text = Text {
+    name: "range of addresses",
+    pattern: "^default$|^[0-9A-Fa-f.:]+(/[0-9]+)?$",
+    examples: &["default", "10.9.0.0/16", "fd09::/16"],
+};
+
+static RANGE: Text = Text {
+    name: "range of addresses or virtual IP",
+    pattern: "^[A-Za-z0-9:][A-Za-z0-9_.:-]*(/[0-9]+)?$",
+    examples: &["shop", "10.9.0.0/16"],
+};
+
+static NAME_OR_ADDRESS: Text = Text {
+    name: "virtual IP",
+    pattern: "^[A-Za-z0-9:][A-Za-z0-9_.:-]*$",
+    examples: &["shop", "192.168.1.1"],
+};
 
 static KEY_NUMBER: Text = Text { name: "number of a key", pattern: "^[0-9]{1,3}$", examples: &["1"] };
 
@@ -56,6 +74,84 @@ pub static FAILOVER: Shape = Shape {
              director's own address, and from these only.",
         ),
         optional("announce", Kind::Table(&ANNOUNCE), "How a take-over is announced to neighbours."),
+        defaulted(
+            "router",
+            "false",
+            Kind::Boolean,
+            "Hosts use the virtual IPs as their router: the directors forward packets that are for others.",
+        ),
+        optional(
+            "routes",
+            Kind::List(&Kind::Table(&ROUTE)),
+            "Routes that the master has, and nobody else: added after its virtual IPs, deleted before them.",
+        ),
+        optional(
+            "rules",
+            Kind::List(&Kind::Table(&RULE)),
+            "Routing policy rules that the master has, and nobody else: which packets look into which table.",
+        ),
+    ],
+};
+
+static ROUTE: Shape = Shape {
+    name: "route",
+    doc: "A route that moves with mastership. One that is there already and is not Fairway's stays as it is.",
+    keys: &[
+        required(
+            "destination",
+            Kind::Text(&DESTINATION),
+            "Where it leads to: a range of addresses, or \"default\", which is of the family of via.",
+        ),
+        optional(
+            "via",
+            Kind::Text(&ADDRESS),
+            "The next router. Without it, the destination is in the network itself.",
+        ),
+        optional("network", Kind::Text(&NAME), "The network it leads through; that of via unless written."),
+        optional(
+            "source",
+            Kind::Text(&NAME_OR_ADDRESS),
+            "The virtual IP of the group that the director's own packets come from on this route.",
+        ),
+        optional(
+            "metric",
+            Kind::Integer(0, u32::MAX as i64),
+            "The route with the lowest is taken. Unless written the kernel's: 0 for IPv4, 1024 for IPv6.",
+        ),
+        defaulted(
+            "table",
+            "254",
+            Kind::Integer(1, u32::MAX as i64),
+            "The routing table; 254 is the main one.",
+        ),
+        defaulted(
+            "onlink",
+            "false",
+            Kind::Boolean,
+            "via answers in the network though no subnet of it has its address.",
+        ),
+        optional("mtu", Kind::Integer(68, 65535), "The largest packet on this route, in bytes."),
+    ],
+};
+
+static RULE: Shape = Shape {
+    name: "rule",
+    doc: "A routing policy rule that moves with mastership. Without from and to it is about both families of the group.",
+    keys: &[
+        optional(
+            "from",
+            Kind::Text(&RANGE),
+            "Source of the packets: a range of addresses, or a virtual IP of the group.",
+        ),
+        optional("to", Kind::Text(&RANGE), "Their destination, in the same way."),
+        optional("fwmark", Kind::Integer(1, u32::MAX as i64), "The mark they have."),
+        optional("network", Kind::Text(&NAME), "The network they come in from."),
+        required("table", Kind::Integer(1, u32::MAX as i64), "The routing table they look into."),
+        required(
+            "priority",
+            Kind::Integer(1, u32::MAX as i64),
+            "Rules are asked from the lowest up; the main table's is 32766.",
+        ),
     ],
 };
 

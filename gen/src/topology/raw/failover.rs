@@ -8,6 +8,7 @@ use fairway_config::{
 };
 use serde_spanned::Spanned;
 
+use super::route::{RawRoute, RawRule, read_routes, read_rules};
 use crate::reader::{Named, Value};
 use crate::report::{Problems, Rule};
 use crate::topology::Transport;
@@ -37,6 +38,12 @@ pub struct RawGroup {
     pub transport: Option<Spanned<Transport>>,
     /// `announce`.
     pub announce: Option<Spanned<Announce>>,
+    /// `router`.
+    pub router: Option<Spanned<bool>>,
+    /// `routes`.
+    pub routes: Vec<RawRoute>,
+    /// `rules`.
+    pub rules: Vec<RawRule>,
 }
 
 /// `directors`: in order of preference, or with priorities.
@@ -92,6 +99,9 @@ pub(super) fn read_group(problems: &mut Problems, value: Value<'_>, name: Range<
             v.choice(problems, Rule::BadValue, &words)
         }),
         announce: table.optional("announce").and_then(|v| read_announce(problems, &v)),
+        router: table.optional("router").and_then(|v| v.boolean(problems)),
+        routes: table.optional("routes").map(|v| read_routes(problems, &v)).unwrap_or_default(),
+        rules: table.optional("rules").map(|v| read_rules(problems, &v)).unwrap_or_default(),
     };
     table.finish(problems);
     Some(group)

@@ -3,6 +3,7 @@
 mod check;
 mod failover;
 mod hosts;
+mod route;
 mod service;
 mod text;
 mod tunnel;
@@ -17,6 +18,7 @@ use crate::report::{Problems, Rule};
 pub use check::RawCheck;
 pub use failover::{RawDirectors, RawGroup, RawVrid};
 pub use hosts::{RawHost, RawInterface, RawNetwork, RawVirtualIp};
+pub use route::{RawRoute, RawRule};
 pub use service::{RawCheckUse, RawFwmark, RawPersistence, RawServer, RawService};
 pub use text::{AddressText, AllowText, ListenTarget, ListenText, Ports};
 pub use tunnel::RawTunnel;

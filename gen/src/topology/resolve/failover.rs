@@ -4,6 +4,7 @@ mod addresses;
 mod directors;
 mod instances;
 mod protocol;
+mod routes;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -49,6 +50,9 @@ pub fn resolve(
             auth: entry.value.auth.as_ref().map(|a| a.get_ref().clone()),
             transport: entry.value.transport.as_ref().map(|t| *t.get_ref()).unwrap_or_default(),
             announce: entry.value.announce.as_ref().map(|a| *a.get_ref()).unwrap_or_default(),
+            router: entry.value.router.as_ref().is_some_and(|router| *router.get_ref()),
+            routes: Vec::new(),
+            rules: Vec::new(),
             instances: Vec::new(),
         };
         group.instances = instances(name, &group, virtual_ips);
@@ -58,6 +62,7 @@ pub fn resolve(
             members_of(problems, (raw, virtual_ips, index), (name, entry, "excluded", written), &mut members);
         addresses::exclude(problems, entry, &mut group, (&excluded, virtual_ips));
         group.virtual_ips.extend(excluded);
+        routes::resolve(problems, routes::Around { raw, hosts, index, virtual_ips, entry }, &mut group);
         directors::interfaces_exist(problems, (raw, hosts), entry, &group);
         if group.transport == Transport::Unicast {
             directors::senders(problems, (raw, hosts), entry, &mut group);
@@ -65,6 +70,7 @@ pub fn resolve(
         protocol::protocol_rules(problems, (name, entry), &group);
         groups.insert(name.clone(), group);
     }
+    routes::differ(problems, raw, &groups);
     instances::instance_names_differ(problems, raw, &groups);
     instances::allocate_vrids(problems, raw, &mut groups);
     groups

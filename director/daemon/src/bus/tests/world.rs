@@ -244,6 +244,8 @@ pub fn edge() -> GroupStatus {
         excluded_ips: vec!["2001:db8::1".parse().unwrap()],
     };
     GroupStatus {
+        routes: vec!["route 0.0.0.0/0 via 192.0.2.254 table 100".to_owned()],
+        missing_routes: Vec::new(),
         state: "backup",
         cause: "start".to_owned(),
         since: UNIX_EPOCH + Duration::from_secs(1_000_000),
