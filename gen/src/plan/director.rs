@@ -30,11 +30,23 @@ pub(super) fn config(topology: &Topology, (name, host): (&str, &Host), roles: &R
             .groups
             .iter()
             .filter_map(|(group_name, group)| {
-                Some(group.for_director(group_name, (name, host), group.priority(name)?))
+                let priority = group.priority(name)?;
+                Some(group.for_director(group_name, (name, host), priority, |service| {
+                    names_of(topology, name, service)
+                }))
             })
             .collect(),
         services: services(roles),
     }
+}
+
+/// The names that a director has for a service of the topology, one for each listen or mark.
+fn names_of(topology: &Topology, director: &str, service: &str) -> Vec<String> {
+    let listens = topology.services.get(service).into_iter().flat_map(|service| &service.listens);
+    let own = listens.filter(|listen| listen.directors.iter().any(|name| name == director));
+    let mut names: Vec<_> = own.map(|listen| listen.name.clone()).collect();
+    names.dedup();
+    names
 }
 
 /// The services it directs. The listens that a mark makes one have one name.

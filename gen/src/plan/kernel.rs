@@ -66,6 +66,16 @@ pub(super) fn settings(
                 values,
             );
         }
+        if roles.groups.iter().any(|(_, group)| group.nonlocal_bind) {
+            let families = [(Family::Ipv4, "ipv4"), (Family::Ipv6, "ipv6")];
+            let used = families.iter().filter(|(family, _)| {
+                roles.groups.iter().any(|(_, group)| group.nonlocal_bind && group.has(*family))
+            });
+            set(
+                "Programs bind to virtual IPs that are not here yet.",
+                used.map(|(_, family)| (format!("net.{family}.ip_nonlocal_bind"), 1)).collect(),
+            );
+        }
         let mut redirects = vec![key("net.ipv4.conf.all.send_redirects", 0)];
         redirects.extend(
             host.interfaces.iter().map(|i| (of_interface("ipv4", i.name.as_str(), "send_redirects"), 0)),

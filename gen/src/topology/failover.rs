@@ -1,5 +1,6 @@
 //! Failover groups, with every reference resolved and everything allocated.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use fairway_config::{
@@ -8,6 +9,7 @@ use fairway_config::{
 };
 
 use super::Host;
+use super::raw::TrackerForm;
 
 /// One elected unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +34,14 @@ pub struct Group {
     pub announce: Announce,
     /// Whether its directors forward what is for others.
     pub router: bool,
+    /// Whether programs may bind to the virtual IPs before they are there.
+    pub nonlocal_bind: bool,
     /// Routes that its master has.
     pub routes: Vec<GroupRoute>,
     /// Routing policy rules that its master has.
     pub rules: Vec<GroupRule>,
+    /// What it depends on besides its own interfaces.
+    pub track: BTreeMap<String, TrackerForm>,
     /// One VRRP instance for each network and family.
     pub instances: Vec<GroupInstance>,
 }
@@ -99,17 +105,26 @@ impl Group {
         self.instances.iter().any(|instance| instance.addresses.iter().chain(&instance.excluded).any(of))
     }
 
-    /// The group as `director.toml` has it on one of its directors, by that one's name.
+    /// The group as `director.toml` has it on one of its directors, by that one's name. `services`: the names that
+    /// director.toml has for a service of the topology.
     pub fn for_director(
         &self,
         name: &str,
         (director, host): (&str, &Host),
         priority: Priority,
+        services: impl Fn(&str) -> Vec<String>,
     ) -> FailoverGroup {
         let instances = self.instances.iter();
         let interface = |network: &str| host.interface_in(network).map(|interface| interface.name.clone());
         let routes = self.routes.iter();
         let rules = self.rules.iter();
+        let tracker = |(name, form): (&String, &TrackerForm)| {
+            let names: Vec<_> = form.services.iter().flat_map(|service| services(service)).collect();
+            // `explain` looks at a part of the topology, which may be without them.
+            let known = form.services.is_empty() || !names.is_empty();
+            let interface = form.network.as_deref().and_then(interface);
+            known.then(|| (name.clone(), form.tracker(interface, names)))
+        };
         FailoverGroup {
             name: name.to_owned(),
             preempt: self.preempt,
@@ -126,7 +141,7 @@ impl Group {
                 })
                 .collect(),
             instances: instances.filter_map(|i| self.instance_for(i, (director, host), priority)).collect(),
-            track: std::collections::BTreeMap::new(),
+            track: self.track.iter().filter_map(tracker).collect(),
         }
     }
 

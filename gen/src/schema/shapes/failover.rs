@@ -80,6 +80,12 @@ pub static FAILOVER: Shape = Shape {
             Kind::Boolean,
             "Hosts use the virtual IPs as their router: the directors forward packets that are for others.",
         ),
+        defaulted(
+            "nonlocal-bind",
+            "false",
+            Kind::Boolean,
+            "Programs on the directors, such as HAProxy, may bind to the virtual IPs before they are there.",
+        ),
         optional(
             "routes",
             Kind::List(&Kind::Table(&ROUTE)),
@@ -90,6 +96,90 @@ pub static FAILOVER: Shape = Shape {
             Kind::List(&Kind::Table(&RULE)),
             "Routing policy rules that the master has, and nobody else: which packets look into which table.",
         ),
+        optional(
+            "track",
+            Kind::Named(&NAME, 0, &Kind::Table(&TRACK)),
+            "What the group depends on besides its own interfaces, by names of your choice.",
+        ),
+    ],
+};
+
+static UNIT: Text =
+    Text { name: "name of a unit", pattern: "^[A-Za-z0-9:_.\\\\@-]+$", examples: &["haproxy.service"] };
+
+static PROGRAM: Text = Text { name: "name of a program", pattern: "^[^/]+$", examples: &["haproxy"] };
+
+static WORD: Text = Text { name: "word", pattern: "", examples: &["/usr/local/bin/is-well"] };
+
+static TRACK: Shape = Shape {
+    name: "track",
+    doc: "Something that is watched, exactly one of network, unit, ping, services, script, file and process. While it \
+          fails, weight is added to each director's priority; without a weight the group is in fault there.",
+    keys: &[
+        optional(
+            "network",
+            Kind::Text(&NAME),
+            "The director's interface in this network is up and has carrier.",
+        ),
+        optional("unit", Kind::Text(&UNIT), "systemd has the unit active."),
+        optional("ping", Kind::Text(&ADDRESS), "The address answers ICMP echo."),
+        optional("services", NAMES, "These services have their quorum on the director."),
+        optional("script", Kind::Table(&TRACKED_SCRIPT), "A program exits with status 0."),
+        optional("file", Kind::Table(&TRACKED_FILE), "A file is there, or is not, or holds a number."),
+        optional("process", Kind::Table(&TRACKED_PROCESS), "Enough processes of a name run."),
+        optional(
+            "weight",
+            Kind::Integer(-253, 253),
+            "Added to the priority while it fails; the result stays within 1 to 254. More than the distance to the next \
+             director makes that one the better.",
+        ),
+        defaulted(
+            "initial",
+            "\"wait\"",
+            Kind::Word(&["wait", "pass"]),
+            "What it counts as until its first result: as failing, or as passing.",
+        ),
+        defaulted("every", "\"1s\"", Kind::Text(&PERIOD), "Time between two looks."),
+        optional(
+            "timeout",
+            Kind::Text(&PERIOD),
+            "A script or ping that takes longer has failed; 1s unless written.",
+        ),
+        defaulted("rise", "1", Kind::Integer(1, 1000), "Passes in a row that end a failure."),
+        defaulted("fall", "1", Kind::Integer(1, 1000), "Failures in a row that count."),
+    ],
+};
+
+static TRACKED_SCRIPT: Shape = Shape {
+    name: "tracked-script",
+    doc: "A program on the director, without any right of the director's.",
+    keys: &[required(
+        "command",
+        Kind::List(&Kind::Text(&WORD)),
+        "The program, by absolute path, and its arguments. Nothing is expanded.",
+    )],
+};
+
+static TRACKED_FILE: Shape = Shape {
+    name: "tracked-file",
+    doc: "A file on the director.",
+    keys: &[
+        required("path", Kind::Text(&FILE), "The file, by absolute path."),
+        defaulted(
+            "expect",
+            "\"present\"",
+            Kind::Word(&["present", "absent", "number"]),
+            "To be there, not to be there, or to hold a number that is added to the priority.",
+        ),
+    ],
+};
+
+static TRACKED_PROCESS: Shape = Shape {
+    name: "tracked-process",
+    doc: "Processes of a name on the director.",
+    keys: &[
+        required("name", Kind::Text(&PROGRAM), "The name of the program, without its directory."),
+        defaulted("quorum", "1", Kind::Integer(1, 100_000), "How many have to run."),
     ],
 };
 

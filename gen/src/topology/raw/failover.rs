@@ -9,6 +9,7 @@ use fairway_config::{
 use serde_spanned::Spanned;
 
 use super::route::{RawRoute, RawRule, read_routes, read_rules};
+use super::track::{RawTracker, read_tracker};
 use crate::reader::{Named, Value};
 use crate::report::{Problems, Rule};
 use crate::topology::Transport;
@@ -40,10 +41,14 @@ pub struct RawGroup {
     pub announce: Option<Spanned<Announce>>,
     /// `router`.
     pub router: Option<Spanned<bool>>,
+    /// `nonlocal-bind`.
+    pub nonlocal_bind: Option<Spanned<bool>>,
     /// `routes`.
     pub routes: Vec<RawRoute>,
     /// `rules`.
     pub rules: Vec<RawRule>,
+    /// `track`.
+    pub track: Named<RawTracker>,
 }
 
 /// `directors`: in order of preference, or with priorities.
@@ -100,11 +105,18 @@ pub(super) fn read_group(problems: &mut Problems, value: Value<'_>, name: Range<
         }),
         announce: table.optional("announce").and_then(|v| read_announce(problems, &v)),
         router: table.optional("router").and_then(|v| v.boolean(problems)),
+        nonlocal_bind: table.optional("nonlocal-bind").and_then(|v| v.boolean(problems)),
         routes: table.optional("routes").map(|v| read_routes(problems, &v)).unwrap_or_default(),
         rules: table.optional("rules").map(|v| read_rules(problems, &v)).unwrap_or_default(),
+        track: table.optional("track").and_then(|v| read_trackers(problems, &v)).unwrap_or_default(),
     };
     table.finish(problems);
     Some(group)
+}
+
+fn read_trackers(problems: &mut Problems, value: &Value<'_>) -> Option<Named<RawTracker>> {
+    let table = value.table(problems, "a table of trackers, each with a name of its own")?;
+    Some(table.named(problems, |problems, value, name| read_tracker(problems, &value, name)))
 }
 
 /// A list of names, none of them twice.

@@ -6,6 +6,7 @@ mod hosts;
 mod route;
 mod service;
 mod text;
+mod track;
 mod tunnel;
 
 use std::ops::Range;
@@ -21,6 +22,7 @@ pub use hosts::{RawHost, RawInterface, RawNetwork, RawVirtualIp};
 pub use route::{RawRoute, RawRule};
 pub use service::{RawCheckUse, RawFwmark, RawPersistence, RawServer, RawService};
 pub use text::{AddressText, AllowText, ListenTarget, ListenText, Ports};
+pub use track::{RawTracker, TrackerForm};
 pub use tunnel::RawTunnel;
 
 /// The version of the topology's schema that this release reads.

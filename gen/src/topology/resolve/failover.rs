@@ -5,8 +5,9 @@ mod directors;
 mod instances;
 mod protocol;
 mod routes;
+mod track;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use fairway_config::{Checksum, Family, Period, Vrid, VrrpVersion};
@@ -18,8 +19,11 @@ use super::super::{Group, GroupInstance, Network, Transport, VirtualIp};
 use super::hosts::Hosts;
 use super::networks::NetworkIndex;
 use super::{title, unknown};
+
 use crate::reader::Entry;
 use crate::report::{Problems, Rule};
+
+pub use track::services_exist;
 
 /// The advert interval unless one is given.
 const ADVERT_INTERVAL: Period = Period::from_millis(250);
@@ -51,8 +55,10 @@ pub fn resolve(
             transport: entry.value.transport.as_ref().map(|t| *t.get_ref()).unwrap_or_default(),
             announce: entry.value.announce.as_ref().map(|a| *a.get_ref()).unwrap_or_default(),
             router: entry.value.router.as_ref().is_some_and(|router| *router.get_ref()),
+            nonlocal_bind: entry.value.nonlocal_bind.as_ref().is_some_and(|early| *early.get_ref()),
             routes: Vec::new(),
             rules: Vec::new(),
+            track: BTreeMap::new(),
             instances: Vec::new(),
         };
         group.instances = instances(name, &group, virtual_ips);
@@ -64,6 +70,7 @@ pub fn resolve(
         group.virtual_ips.extend(excluded);
         routes::resolve(problems, routes::Around { raw, hosts, index, virtual_ips, entry }, &mut group);
         directors::interfaces_exist(problems, (raw, hosts), entry, &group);
+        track::resolve(problems, (raw, hosts), entry, &mut group);
         if group.transport == Transport::Unicast {
             directors::senders(problems, (raw, hosts), entry, &mut group);
         }

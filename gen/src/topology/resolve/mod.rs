@@ -38,6 +38,7 @@ pub fn resolve(raw: &RawTopology, problems: &mut Problems) -> Topology {
         groups: &groups,
     };
     let resolved = services::resolve(&parts, problems);
+    failover::services_exist(problems, raw, &groups, &resolved.services);
     let connection_sync = sync::resolve(&parts, &resolved.services, problems);
     Topology {
         connection_sync,

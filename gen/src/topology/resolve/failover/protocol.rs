@@ -75,7 +75,7 @@ fn schema_problems(name: &str, group: &Group) -> Vec<fairway_config::Problem> {
         ipvs: fairway_config::Ipvs::default(),
         connection_sync: None,
         checks: std::collections::BTreeMap::new(),
-        failover: vec![group.for_director(name, ("", &host), priority)],
+        failover: vec![group.for_director(name, ("", &host), priority, |_| Vec::new())],
         services: Vec::new(),
     };
     let Err(fairway_config::Error::Invalid(mut found)) = config.validate() else { return Vec::new() };
