@@ -32,9 +32,9 @@ class Results:
 
 
 def run(command: Sequence[str | Path], **options: object) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end, at most ten minutes."""
+    """Runs a command to its end, at most half an hour: evaluating all images takes long on a busy machine."""
     return subprocess.run(
-        [str(word) for word in command], text=True, capture_output=True, timeout=600, check=False, **options
+        [str(word) for word in command], text=True, capture_output=True, timeout=1800, check=False, **options
     )  # type: ignore[call-overload]
 
 
