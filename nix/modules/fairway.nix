@@ -300,6 +300,11 @@ in
     // lib.optionalAttrs director {
       "fairway/director.toml".source = "${generated}/etc/fairway/director.toml";
     }
+    // lib.optionalAttrs (gue != [ ]) {
+      # The unit reads them where they are made; here they are for people, and for `fairway-gen diff`.
+      "fairway/gue-open.batch".source = "${generated}/etc/fairway/gue-open.batch";
+      "fairway/gue-close.batch".source = "${generated}/etc/fairway/gue-close.batch";
+    }
     // lib.mapAttrs' (
       name: _:
       lib.nameValuePair "fairway/secrets/${name}" {
@@ -336,6 +341,7 @@ in
           {
             Type = "oneshot";
             RemainAfterExit = true;
+            ExecStartPre = "-${ip} -force -batch ${generated}/etc/fairway/gue-close.batch";
             ExecStart = "${ip} -batch ${generated}/etc/fairway/gue-open.batch";
             ExecStop = "-${ip} -force -batch ${generated}/etc/fairway/gue-close.batch";
           };
