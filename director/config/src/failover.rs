@@ -116,6 +116,10 @@ pub struct Instance {
     /// Neighbour announcements (gratuitous ARP, unsolicited neighbour advertisements).
     #[serde(default, skip_serializing_if = "Announce::is_default")]
     pub announce: Announce,
+    /// An interface of its own with the virtual router's MAC address, for the virtual IPs; absent means that they
+    /// are on `interface`, and that its MAC address answers for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtual_mac: Option<VirtualMac>,
     /// The addresses that follow mastership, as the adverts list them.
     pub virtual_ips: Vec<VirtualIp>,
     /// Further addresses that follow mastership and are in no advert: of the other family, or more than an advert
@@ -128,6 +132,39 @@ impl Instance {
     /// All addresses that follow mastership, advertised or not.
     pub fn addresses(&self) -> impl Iterator<Item = &VirtualIp> {
         self.virtual_ips.iter().chain(&self.excluded_ips)
+    }
+
+    /// The interface that the virtual IPs without one of their own are on.
+    pub fn home(&self) -> &IfName {
+        self.virtual_mac.as_ref().map_or(&self.interface, |mac| &mac.interface)
+    }
+
+    /// The interface that a virtual IP is on while the network sees it.
+    pub fn interface_of<'a>(&'a self, vip: &'a VirtualIp) -> &'a IfName {
+        vip.interface.as_ref().unwrap_or_else(|| self.home())
+    }
+}
+
+/// The virtual router's own MAC address, 00-00-5e-00-01-VRID over IPv4 and 00-00-5e-00-02-VRID over IPv6 (RFC 9568
+/// section 7.3), on a macvlan interface of the instance's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct VirtualMac {
+    /// The name of that interface. The director makes it, and removes it when it stops.
+    pub interface: IfName,
+    /// Whether adverts leave with the MAC address of the instance's own interface instead.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transmit_from_base: bool,
+}
+
+impl VirtualMac {
+    /// The MAC address of virtual router `vrid`.
+    pub const fn address(family: Family, vrid: Vrid) -> [u8; 6] {
+        let family = match family {
+            Family::Ipv4 => 1,
+            Family::Ipv6 => 2,
+        };
+        [0, 0, 0x5e, 0, family, vrid.get()]
     }
 }
 
@@ -298,7 +335,7 @@ pub struct VirtualIp {
     /// Prefix length; absent means a host prefix (32 or 128).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<u8>,
-    /// The interface that gets it; absent means the instance's own.
+    /// The interface that gets it; absent means the one with the instance's virtual MAC, or else the instance's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<IfName>,
 }

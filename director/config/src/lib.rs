@@ -33,7 +33,7 @@ pub use check::{
 };
 pub use failover::{
     Announce, Auth, Checksum, FailoverGroup, HmacAuth, HmacKey, HmacMode, Instance, KeyFile, Preempt,
-    VirtualIp, VrrpVersion,
+    VirtualIp, VirtualMac, VrrpVersion,
 };
 pub use route::{Prefix, VirtualRoute, VirtualRule};
 pub use service::{

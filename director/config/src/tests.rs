@@ -208,6 +208,40 @@ rule!(unicast_over_ipv6_names_its_source, "failover.edge.instance.edge-public.so
     instance.virtual_ips[0].address = "fd00::1".parse().unwrap();
     instance.virtual_ips[0].prefix = Some(64)
 });
+rule!(a_virtual_mac_has_its_own_interface, "failover.edge.instance.edge-inside.virtual-mac.interface", |c| {
+    c.failover[0].instances[1].virtual_mac = c.failover[0].instances[0].virtual_mac.clone()
+});
+rule!(a_virtual_mac_is_not_on_the_base, "failover.edge.instance.edge-public.virtual-mac.interface", |c| {
+    virtual_mac(c).interface = "enp0s9".parse().unwrap()
+});
+rule!(a_virtual_mac_is_not_on_lo, "failover.edge.instance.edge-public.virtual-mac.interface", |c| {
+    virtual_mac(c).interface = "lo".parse().unwrap()
+});
+rule!(
+    unicast_adverts_leave_from_the_base,
+    "failover.edge.instance.edge-public.virtual-mac.transmit-from-base",
+    |c| virtual_mac(c).transmit_from_base = false
+);
+
+fn virtual_mac(config: &mut Config) -> &mut VirtualMac {
+    config.failover[0].instances[0].virtual_mac.as_mut().expect("it has one")
+}
+
+#[test]
+fn virtual_macs_are_those_of_the_standard() {
+    let vrid = Vrid::new(51).unwrap();
+    assert_eq!(VirtualMac::address(Family::Ipv4, vrid), [0, 0, 0x5e, 0, 1, 51]);
+    assert_eq!(VirtualMac::address(Family::Ipv6, vrid), [0, 0, 0x5e, 0, 2, 51]);
+}
+
+#[test]
+fn virtual_ips_are_at_the_virtual_mac_unless_said_otherwise() {
+    let config = Config::from_toml(FULL).unwrap();
+    let [public, inside] = &config.failover[0].instances[..] else { panic!("two instances") };
+    let of = |instance: &Instance| instance.interface_of(&instance.virtual_ips[0]).to_string();
+    assert_eq!((of(public), of(inside)), ("vrrp4-51".to_owned(), "enp0s9".to_owned()));
+}
+
 rule!(announcements_are_sent, "failover.edge.instance.edge-public.announce.repeat", |c| {
     c.failover[0].instances[0].announce.repeat = 0
 });

@@ -74,6 +74,7 @@ fn failover_problems(found: &mut Found, config: &Config) {
     let (mut groups, mut names) = (HashSet::new(), HashSet::new());
     let mut routers: HashMap<_, &str> = HashMap::new();
     let mut addresses: HashMap<_, &str> = HashMap::new();
+    let mut macs: HashMap<_, &str> = HashMap::new();
     for group in &config.failover {
         let at = format!("failover.{}", group.name);
         if !groups.insert(&group.name) {
@@ -107,6 +108,7 @@ fn failover_problems(found: &mut Found, config: &Config) {
                 );
             }
             instance_problems(found, &at, instance);
+            virtual_mac_problems(found, &at, instance, config, &mut macs);
             let advertised = instance.virtual_ips.iter().map(|vip| ("virtual-ips", vip));
             let excluded = instance.excluded_ips.iter().map(|vip| ("excluded-ips", vip));
             for (key, vip) in advertised.chain(excluded) {
@@ -270,6 +272,35 @@ fn unicast_problems(found: &mut Found, at: &str, instance: &Instance) {
             continue;
         };
         found.add(at("unicast-peers"), wrong);
+    }
+}
+
+fn virtual_mac_problems<'a>(
+    found: &mut Found,
+    at: &str,
+    instance: &'a Instance,
+    config: &'a Config,
+    macs: &mut HashMap<&'a str, &'a str>,
+) {
+    let Some(mac) = &instance.virtual_mac else { return };
+    let name = mac.interface.as_str();
+    let at = |key: &str| format!("{at}.virtual-mac.{key}");
+    let mut instances = config.failover.iter().flat_map(|group| &group.instances);
+    if let Some(other) = macs.insert(name, &instance.name) {
+        found.add(at("interface"), format!("{name} is that of {other} already; give each its own"));
+    } else if name == "lo" || instances.any(|other| other.interface == mac.interface) {
+        found.add(
+            at("interface"),
+            format!("{name} is another interface; choose a name that no interface of the host has"),
+        );
+    }
+    // With the virtual MAC in them, a backup's packets to a peer, and its ARP requests, would draw the master's
+    // traffic to it.
+    if !instance.unicast_peers.is_empty() && !mac.transmit_from_base {
+        found.add(
+            at("transmit-from-base"),
+            "unicast adverts leave from the instance's own interface; set it to true",
+        );
     }
 }
 

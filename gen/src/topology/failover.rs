@@ -180,6 +180,7 @@ impl Group {
                 .collect(),
             auth: self.auth.clone(),
             announce: self.announce,
+            virtual_mac: None,
             virtual_ips: instance.addresses.iter().map(virtual_ip).collect(),
             excluded_ips: instance.excluded.iter().map(virtual_ip).collect(),
         })

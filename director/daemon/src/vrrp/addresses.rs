@@ -28,7 +28,7 @@ impl Spot {
     /// Where an instance's VIPs are while the network sees them.
     pub(super) fn on_interface(instance: &Instance) -> impl Iterator<Item = Self> {
         instance.addresses().map(|vip| Self {
-            interface: vip.interface.as_ref().unwrap_or(&instance.interface).to_string(),
+            interface: instance.interface_of(vip).to_string(),
             address: vip.address,
             prefix: vip.prefix(),
         })

@@ -61,6 +61,7 @@ pub fn instance(network: usize, priority: u8) -> Instance {
         unicast_peers: Vec::new(),
         auth: None,
         announce: Announce::default(),
+        virtual_mac: None,
         virtual_ips: vec![VirtualIp { address: vip(network), prefix: None, interface: None }],
         excluded_ips: Vec::new(),
     }
