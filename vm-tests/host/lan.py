@@ -72,7 +72,14 @@ class Host:
         run(["ip", "-n", self.space, "neigh", "replace", address, "lladdr", other.mac(), "dev", "eth0", "nud", "reachable"])
 
     def holds(self, address: str) -> bool:
-        return address in self.addresses()
+        """Whether the network sees the address here: on any interface but lo, where it may be parked."""
+        lines = run(["ip", "-n", self.space, "-o", "addr", "show"]).splitlines()
+        return address in [line.split()[3].split("/")[0] for line in lines if line.split()[1] != "lo"]
+
+    def neighbour(self, address: str) -> str | None:
+        """The MAC address this host sends to for `address`."""
+        words = run(["ip", "-n", self.space, "neigh", "show", address]).split()
+        return words[words.index("lladdr") + 1] if "lladdr" in words else None
 
 
 class Lan:

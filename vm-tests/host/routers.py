@@ -35,9 +35,16 @@ class Router:
     auth: str = "pass"  # or "ah"
     preempt: bool = True
     unicast: bool = False  # between the hosts a and b
+    virtual_mac: bool = False
+    from_base: bool = False  # with a virtual MAC: adverts leave from eth0
 
     def but(self, **changes) -> Router:
         return replace(self, **changes)
+
+    @property
+    def mac(self) -> str:
+        """The virtual MAC."""
+        return f"00:00:5e:00:0{2 if ':' in self.vips[0] else 1}:{self.vrid:02x}"
 
     @property
     def skew(self) -> float:
@@ -133,7 +140,11 @@ def write_fairway(directory: Path, host: Host, router: Router) -> None:
     (directory / "topology.toml").write_text(topology(host, router, directory))
     out = directory / "tree"
     run([binary("fairway-gen"), "director", str(directory / "topology.toml"), "--host", host.name, "--out", str(out)])
-    shutil.copy(out / "etc/fairway/director.toml", directory / "director.toml")
+    text = (out / "etc/fairway/director.toml").read_text()
+    if router.virtual_mac:
+        mac = f'virtual-mac = {{ interface = "vmac{router.vrid}", transmit-from-base = {str(router.from_base).lower()} }}'
+        text = text.replace("[[failover.instance]]\n", f"[[failover.instance]]\n{mac}\n")
+    (directory / "director.toml").write_text(text)
 
 
 ADDRESSES = {False: {"a": "10.9.0.1", "b": "10.9.0.2"}, True: {"a": "fd00:9::1", "b": "fd00:9::2"}}
@@ -189,6 +200,7 @@ def keepalived(host: Host, router: Router, scratch: Path) -> Daemon:
         "global_defs {", "router_id interop", "}", "vrrp_instance edge {", "state BACKUP", "interface eth0",
         f"version {router.version}", f"virtual_router_id {router.vrid}", f"priority {router.priority}",
         f"advert_int {router.interval:g}", *([] if router.preempt else ["nopreempt"]), *auth,
+        *(["use_vmac"] if router.virtual_mac else []), *(["vmac_xmit_base"] if router.from_base else []),
         *unicast, "virtual_ipaddress {", *router.vips, "}", "}", ""]))
     argv = ["keepalived", "-n", "-l", "-P", "-f", f"{directory}/conf", "-p", f"{directory}/pid", "-r", f"{directory}/vrrp.pid"]
     return _start(host, directory, argv)

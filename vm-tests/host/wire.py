@@ -3,7 +3,7 @@
 
     wire.py echo ADDRESS PORT NAME          answers every UDP datagram to ADDRESS with NAME and its number
     wire.py probe ADDRESS PORT STEP_US MS   sends a datagram every STEP_US microseconds for MS; JSON report
-    wire.py adverts MS                      every VRRP advert seen on br0 for MS; JSON list
+    wire.py adverts MS                      every VRRP advert seen on br0 for MS; JSON list of [time, source, VRID, priority, source MAC]
 
 All times are of the machine's monotonic clock, in seconds, so reports from different namespaces compare.
 """
@@ -105,7 +105,7 @@ def adverts(duration_ms: int) -> None:
             body, source = 54, socket.inet_ntop(socket.AF_INET6, frame[22:38])
         else:
             continue
-        seen.append([t, source, frame[body + 1], frame[body + 2]])
+        seen.append([t, source, frame[body + 1], frame[body + 2], frame[6:12].hex(":")])
     print(json.dumps(seen))
 
 

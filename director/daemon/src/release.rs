@@ -8,8 +8,9 @@ use anyhow::{Context as _, bail};
 use crate::lock::Lock;
 use crate::{config, table, vrrp};
 
-/// Removes virtual routes and rules (told by their tag), virtual IPs (told by their tag, or by the configuration) and the configured services. Does all it can,
-/// also with a configuration that cannot be used: then it goes by the tag alone, which services do not have.
+/// Removes virtual routes and rules (told by their tag), virtual IPs (told by their tag, or by the configuration),
+/// interfaces with virtual MACs (told by their alias) and the configured services. Does all it can, also with a
+/// configuration that cannot be used: then it goes by the tags alone, which services do not have.
 ///
 /// # Errors
 /// A director is running, or what could not be removed.
@@ -28,6 +29,10 @@ pub fn release(path: &Path) -> anyhow::Result<()> {
     if let Ok(count) = &addresses {
         tracing::info!(count, "virtual IPs removed");
     }
+    let virtual_macs = vrrp::release_virtual_macs();
+    if let Ok(count) = &virtual_macs {
+        tracing::info!(count, "interfaces with virtual MACs removed");
+    }
     let services = config.as_ref().map(|c| c.services.as_slice()).unwrap_or_default();
     let keys: BTreeSet<_> = services.iter().map(|s| table::service_key(&s.listen)).collect();
     let deleted = table::release(&keys).context("services are left in the IPVS table");
@@ -39,6 +44,7 @@ pub fn release(path: &Path) -> anyhow::Result<()> {
     }
     routes?;
     addresses?;
+    virtual_macs?;
     let (_, failures) = deleted?;
     if let Some(first) = failures.first() {
         bail!("{} services are left in the IPVS table: {first}", failures.len());

@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use fairway_config::{Auth, Family, Instance, VrrpVersion};
+use fairway_config::{Auth, Family, IfName, Instance, VirtualMac, VrrpVersion};
 use fairway_vrrp::{Carrier, Event, Output, Place};
 
 use super::Error;
@@ -16,6 +16,7 @@ use super::member::Member;
 use super::netlink::{Monitor, Requests};
 use super::routes::{News, Routes};
 use super::sockets::{AdvertSocket, Wire};
+use super::virtual_mac::{self, VirtualMacs};
 
 /// How often the same complaint is logged.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -33,6 +34,11 @@ fn wires(instance: &Instance) -> &'static [Wire] {
     }
 }
 
+/// The interface with an instance's virtual MAC.
+fn virtual_mac(instance: &Instance) -> Option<&IfName> {
+    instance.virtual_mac.as_ref().map(|mac| &mac.interface)
+}
+
 /// The kernel, as the VRRP thread sees it.
 #[derive(Debug)]
 pub(super) struct Kernel {
@@ -41,6 +47,7 @@ pub(super) struct Kernel {
     pub(super) links: Links,
     pub(super) vips: Vips,
     pub(super) routes: Routes,
+    pub(super) virtual_macs: VirtualMacs,
     pub(super) sockets: BTreeMap<SocketKey, AdvertSocket>,
     /// Sockets of the process before, as long as they may be of use.
     pub(super) inherited: Vec<AdvertSocket>,
@@ -67,6 +74,7 @@ impl Kernel {
             links: Links::from_dump(links),
             vips: Vips::default(),
             routes: Routes::default(),
+            virtual_macs: VirtualMacs::default(),
             sockets: BTreeMap::new(),
             inherited: Vec::new(),
             announcer,
@@ -80,14 +88,19 @@ impl Kernel {
             Ok(events) => events.into_iter().for_each(|event| self.links.apply(event)),
             Err(error) => {
                 tracing::info!(%error, "the kernel dropped news of links and addresses; reading all of them again");
-                match self.requests.dump() {
-                    Ok(events) => self.links = Links::from_dump(events),
-                    Err(error) => tracing::error!(%error, "cannot read links and addresses"),
-                }
+                self.read_links();
             }
         }
         let links = &self.links;
         self.announcer.retain(|index| links.name(index) != "?");
+    }
+
+    /// Reads all links and addresses anew.
+    fn read_links(&mut self) {
+        match self.requests.dump() {
+            Ok(events) => self.links = Links::from_dump(events),
+            Err(error) => tracing::error!(%error, "cannot read links and addresses"),
+        }
     }
 
     /// Opens the sockets that `instances` need and that are missing or belong to an interface that is no more,
@@ -95,6 +108,7 @@ impl Kernel {
     pub(super) fn update_sockets<'a>(&mut self, instances: impl Iterator<Item = &'a Instance>) -> bool {
         let mut complete = true;
         let mut needed = BTreeSet::new();
+        let mut macs = BTreeMap::new();
         for instance in instances {
             for spot in Spot::on_interface(instance) {
                 if let Some(link) = self.links.by_name(&spot.interface) {
@@ -102,10 +116,16 @@ impl Kernel {
                     let _ = self.announcer.learn(link.index);
                 }
             }
-            let name = instance.interface.as_str();
-            if let Some(link) = self.links.by_name(name) {
-                let keys = wires(instance).iter();
-                needed.extend(keys.map(|wire| ((name.to_owned(), instance.family, *wire), link.index)));
+            // A master with our virtual MAC is heard on our interface of that MAC while it is up, and else below.
+            for name in [Some(&instance.interface), virtual_mac(instance)].into_iter().flatten() {
+                if let Some(link) = self.links.by_name(name.as_str()) {
+                    let keys = wires(instance).iter();
+                    needed.extend(keys.map(|wire| ((name.to_string(), instance.family, *wire), link.index)));
+                }
+            }
+            if let Some(name) = virtual_mac(instance) {
+                let mac = VirtualMac::address(instance.family, instance.vrid);
+                macs.insert(name.as_str(), mac);
             }
         }
         self.sockets.retain(|key, socket| needed.contains(&(key.clone(), socket.index())));
@@ -119,7 +139,14 @@ impl Kernel {
             let inherited =
                 self.inherited.iter().position(fits).map(|place| self.inherited.swap_remove(place));
             let passed_on = inherited.is_some();
-            match inherited.map_or_else(|| AdvertSocket::open(index, *family, *wire), Ok) {
+            let socket =
+                inherited.map_or_else(|| AdvertSocket::open(index, *family, *wire), Ok).and_then(|socket| {
+                    match macs.get(name.as_str()) {
+                        Some(mac) => socket.of_virtual_mac(*mac),
+                        None => Ok(socket),
+                    }
+                });
+            match socket {
                 Ok(socket) => {
                     tracing::debug!(interface = name, %family, ?wire, index, passed_on, "listening for adverts");
                     self.sockets.insert(key, socket);
@@ -138,12 +165,15 @@ impl Kernel {
         complete
     }
 
-    /// Where adverts of an instance come from; `None` while it cannot send or hear them.
+    /// Where adverts of an instance come from; `None` while it cannot send or hear them, or while there is no place
+    /// for its VIPs.
     pub(super) fn source(&self, instance: &Instance, vips: &BTreeSet<IpAddr>) -> Option<IpAddr> {
         let name = instance.interface.as_str();
         let source = self.links.source(name, instance.family, instance.source, vips)?;
         let open = |wire: &Wire| self.sockets.contains_key(&(name.to_owned(), instance.family, *wire));
-        wires(instance).iter().all(open).then_some(source)
+        let home =
+            virtual_mac(instance).is_none_or(|mac| self.virtual_macs.is_there(&self.links, mac.as_str()));
+        (home && wires(instance).iter().all(open)).then_some(source)
     }
 
     /// Carries out `outputs` in order. Routes and rules leave before the first VIP moves, and come after the last one:
@@ -187,10 +217,20 @@ impl Kernel {
     ) {
         let config = &member.instances()[instance];
         let interface = config.interface.to_string();
-        let socket = self.sockets.get(&(interface.clone(), config.family, Wire::of(carrier)));
-        let sent = match (socket, member.source(instance)) {
-            (Some(socket), Some(source)) => socket.send(source, destination, carrier, payload),
-            _ => Err(io::ErrorKind::NetworkDown.into()),
+        let source = member.source(instance);
+        let send = |interface: &str| {
+            let socket = self.sockets.get(&(interface.to_owned(), config.family, Wire::of(carrier)));
+            match (socket, source) {
+                (Some(socket), Some(source)) => socket.send(source, destination, carrier, payload),
+                _ => Err(io::ErrorKind::NetworkDown.into()),
+            }
+        };
+        // An advert from the interface below is better than none: without, another router takes over.
+        let sent = match &config.virtual_mac {
+            Some(mac) if !mac.transmit_from_base && self.links.is_running(mac.interface.as_str()) => {
+                send(mac.interface.as_str()).or_else(|_| send(&interface))
+            }
+            _ => send(&interface),
         };
         if let Err(error) = sent {
             member.counters[instance].send_errors += 1;
@@ -206,15 +246,89 @@ impl Kernel {
     pub(super) fn place(&mut self, member: &mut Member, instance: usize, place: Place) {
         let owner = member.owner(instance);
         let config = &member.instances()[instance];
+        if place == Place::Interface {
+            self.switch_virtual_mac(config, true);
+        }
         let failures = self.vips.place(&mut self.requests, &self.links, &owner, config, place);
         member.counters[instance].address_errors += u64::try_from(failures.len()).unwrap_or(u64::MAX);
         self.complain_of(&failures);
+        if place != Place::Interface {
+            self.switch_virtual_mac(&member.instances()[instance], false);
+        }
         if place == Place::Interface {
             for spot in Spot::on_interface(&member.instances()[instance]) {
                 let missing = self.links.by_name(&spot.interface).is_none();
                 if missing && self.may_complain(&format!("missing {}", spot.interface), Instant::now()) {
                     let (interface, address) = (&spot.interface, spot.address);
                     tracing::error!(group = member.name(), interface, %address, "{interface} is missing; {address} waits for it");
+                }
+            }
+        }
+    }
+
+    /// Brings the interface with an instance's virtual MAC up or down.
+    fn switch_virtual_mac(&mut self, instance: &Instance, up: bool) {
+        let Some(name) = virtual_mac(instance) else { return };
+        let Self { virtual_macs, requests, links, .. } = self;
+        if let Some(news) = virtual_macs.switch(requests, links, name.as_str(), up) {
+            self.tell_virtual_mac(&news);
+        }
+        self.update_links();
+    }
+
+    /// Has an interface for each virtual MAC of `instances`. Returns the names of those that something else had
+    /// touched, and whether another attempt is to be made.
+    pub(super) fn update_virtual_macs<'a>(
+        &mut self,
+        instances: impl Iterator<Item = &'a Instance>,
+    ) -> (Vec<String>, bool) {
+        let Self { virtual_macs, requests, links, .. } = self;
+        virtual_macs.want(links, instances);
+        let (news, postponed) = virtual_macs.repair(requests, links, Instant::now());
+        if !news.is_empty() {
+            // The kernel tells nobody what was changed at a link that is down, such as its alias.
+            self.update_links();
+            self.read_links();
+        }
+        let restored = |news: &virtual_mac::News| match news {
+            virtual_mac::News::Restored(name) => Some(name.clone()),
+            _ => None,
+        };
+        let names = news.iter().filter_map(restored).collect();
+        news.iter().for_each(|news| self.tell_virtual_mac(news));
+        (names, postponed)
+    }
+
+    /// Removes the virtual MACs that none of `instances` needs.
+    pub(super) fn keep_virtual_macs<'a>(&mut self, instances: impl Iterator<Item = &'a Instance>) {
+        let needed = instances.filter_map(virtual_mac).map(ToString::to_string).collect();
+        let Self { virtual_macs, requests, links, .. } = self;
+        let news = virtual_macs.keep(requests, links, &needed);
+        news.iter().for_each(|news| self.tell_virtual_mac(news));
+        self.update_links();
+    }
+
+    fn tell_virtual_mac(&mut self, news: &virtual_mac::News) {
+        match news {
+            virtual_mac::News::Made(name) => tracing::info!(interface = name, "{name} is there"),
+            virtual_mac::News::Restored(name) => {
+                tracing::warn!(interface = name, "{name} was missing or changed; it is as it was again");
+            }
+            virtual_mac::News::Foreign(name) => {
+                if self.may_complain(&format!("foreign {name}"), Instant::now()) {
+                    tracing::error!(
+                        interface = name,
+                        "{name} is there already and is not ours; remove it, or choose another name for the virtual MAC"
+                    );
+                }
+            }
+            virtual_mac::News::Refused(name, refusal) => {
+                if self.may_complain(&format!("virtual MAC {name}"), Instant::now()) {
+                    tracing::error!(
+                        interface = name, error = %refusal,
+                        "cannot make or change {name}: {refusal}; the director needs CAP_NET_ADMIN and the kernel \
+                         module macvlan"
+                    );
                 }
             }
         }

@@ -60,6 +60,11 @@ impl Links {
         self.links.values().find(|link| link.name == name)
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Link> {
+        self.links.values()
+    }
+
     /// Name of an interface, for messages.
     pub(super) fn name(&self, index: u32) -> &str {
         self.links.get(&index).map_or("?", |link| &link.name)

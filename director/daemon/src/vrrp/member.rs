@@ -46,6 +46,8 @@ io_counters! {
     vips_restored,
     /// VIPs removed from where they do not belong.
     vips_removed,
+    /// Times the interface with the virtual MAC was made again, or changed back, after something else had touched it.
+    virtual_macs_restored,
     /// Dropped: the IP header makes no sense. Counted for the first instance on the socket.
     bad_ip_header,
     /// Routes and rules put back after something else had deleted them. Counted for the group as a whole.

@@ -10,6 +10,7 @@
 //! | `addresses` | where VIPs are and belong; leftovers |
 //! | `routes` | routes and rules that move with a group |
 //! | `links` | carrier and source addresses |
+//! | `virtual_mac` | macvlan interfaces with the virtual routers' MAC addresses |
 //! | `announce` | gratuitous ARP, neighbour advertisements |
 //! | `netlink` | the wire form of links and addresses |
 //! | `passing` | what one process leaves the next |
@@ -32,6 +33,7 @@ mod secrets;
 mod settle;
 mod sockets;
 mod thread;
+mod virtual_mac;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -65,6 +67,9 @@ pub enum Error {
     /// Leftover routes or rules could not be removed.
     #[error("cannot remove leftover routes and rules ({0}); the director needs CAP_NET_ADMIN")]
     ReleaseRoutes(String),
+    /// Leftover interfaces with virtual MACs could not be removed.
+    #[error("cannot remove leftover interfaces ({0}); the director needs CAP_NET_ADMIN")]
+    ReleaseVirtualMacs(String),
     /// A password or key cannot be used.
     #[error("instance {instance}: secret file {}: {problem}", .file.display())]
     Secret {
@@ -156,6 +161,24 @@ pub fn release_routes() -> Result<usize, Error> {
         (count, None) => Ok(count),
         (_, Some(refusal)) => Err(Error::ReleaseRoutes(refusal.to_string())),
     }
+}
+
+/// Removes the interfaces with virtual MACs that a dead director left behind. Returns how many.
+///
+/// # Errors
+/// [`Error::System`] when links cannot be read, [`Error::ReleaseVirtualMacs`] with those that could not be removed.
+pub fn release_virtual_macs() -> Result<usize, Error> {
+    let refused = |source| Error::System { what: "cannot read links and addresses".to_owned(), source };
+    let mut requests = netlink::Requests::open().map_err(refused)?;
+    let links = links::Links::from_dump(requests.dump().map_err(refused)?);
+    let left = virtual_mac::ours(&links);
+    let count = left.len();
+    let stay = virtual_mac::delete(&mut requests, left.into_iter());
+    if stay.is_empty() {
+        return Ok(count);
+    }
+    let text = |(name, refusal): &(String, netlink::Refusal)| format!("{name}: {refusal}");
+    Err(Error::ReleaseVirtualMacs(stay.iter().map(text).collect::<Vec<_>>().join("; ")))
 }
 
 /// Removes what a dead director left behind: every address that carries our tag, and the VIPs of `groups` on

@@ -1,20 +1,20 @@
 //! The kernel's route netlink family, as far as the VRRP thread needs it: links and addresses are read, VIPs
-//! are written.
+//! are written; `read` has the form of what it says.
 //!
 //! Requests are synchronous. The kernel has always answered by the time `sendto` returns, so waiting for the
 //! acknowledgement costs one more system call and keeps "address first, announcement after" true by
-//! construction. What is read is parsed by hand, attribute by attribute, so that something a newer kernel
-//! adds to a message can never hide an interface from us.
+//! construction.
 
-use std::ffi::CStr;
+pub(super) mod read;
+
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 use rtnetlink::packet_core::{
-    NLA_TYPE_MASK, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage,
 };
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
@@ -24,6 +24,12 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{Socket, SocketAddr};
 
+pub(super) use read::{
+    Address, Event, IFA_F_DADFAILED, IFA_F_SECONDARY, IFA_F_TENTATIVE, Link, Message, attributes, ip,
+    messages, u32_at,
+};
+use read::{error_text, parse, verdict};
+
 use super::routes;
 use super::settle::LocalRoutes;
 
@@ -31,78 +37,19 @@ use super::settle::LocalRoutes;
 /// protocol number of VRRP. `ip addr` shows it as `proto 112`.
 pub(super) const ADDRESS_TAG: u8 = 112;
 
-/// `IFA_F_*` flags (`linux/if_addr.h`) that are looked at.
-pub(super) const IFA_F_SECONDARY: u32 = 0x01;
-/// Duplicate address detection failed.
-pub(super) const IFA_F_DADFAILED: u32 = 0x08;
-/// Duplicate address detection still runs.
-pub(super) const IFA_F_TENTATIVE: u32 = 0x40;
-
 /// Message types (`linux/rtnetlink.h`, `linux/netlink.h`).
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
-const RTM_NEWLINK: u16 = 16;
-const RTM_DELLINK: u16 = 17;
-const RTM_NEWADDR: u16 = 20;
-const RTM_DELADDR: u16 = 21;
 /// The dump was disturbed by a change and may be inconsistent.
 const NLM_F_DUMP_INTR: u16 = 0x10;
-/// Extended acknowledgement attributes follow, and one of them is a text.
-const NLM_F_ACK_TLVS: u16 = 0x200;
-const NLMSGERR_ATTR_MSG: u16 = 1;
 /// Legacy multicast group bits: `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`; and where our routes and
 /// rules are told of, `RTMGRP_IPV4_ROUTE`, `RTMGRP_IPV6_ROUTE`, `RTMGRP_IPV4_RULE` and the bit of
 /// `RTNLGRP_IPV6_RULE`.
 const MONITOR_GROUPS: u32 = 0x1 | 0x10 | 0x100 | 0x40 | 0x400 | 0x80 | 0x4_0000;
-/// Attributes (`linux/if_link.h`, `linux/if_addr.h`).
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
-const IFA_FLAGS: u16 = 8;
-const IFA_PROTO: u16 = 11;
-/// Length of `struct nlmsghdr`, and of the fixed parts of link and address messages.
-const HEADER: usize = 16;
-const LINK_HEADER: usize = 16;
-const ADDRESS_HEADER: usize = 8;
 /// How many changes go to the kernel in one `sendto`: their acknowledgements must fit into the receive buffer.
 const BATCH: usize = 32;
 /// How often a dump that was disturbed is repeated before it is taken as it is.
 const DUMP_ATTEMPTS: usize = 5;
-
-/// A network interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Link {
-    pub(super) index: u32,
-    pub(super) name: String,
-    /// `IFF_*` flags.
-    pub(super) flags: u32,
-    /// `ARPHRD_*`.
-    pub(super) hardware: u16,
-    /// Link-layer address, where it is a MAC address.
-    pub(super) mac: Option<[u8; 6]>,
-}
-
-/// An address of an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) index: u32,
-    pub(super) address: IpAddr,
-    pub(super) prefix: u8,
-    /// `IFA_F_*` flags.
-    pub(super) flags: u32,
-    /// `IFA_PROTO`, 0 where the kernel does not tell.
-    pub(super) protocol: u8,
-}
-
-/// Something the kernel told about links or addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Event {
-    Link(Link),
-    LinkGone(u32),
-    Address(Address),
-    AddressGone(Address),
-}
 
 /// One address to add or delete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -383,130 +330,6 @@ impl AsFd for Monitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// A netlink message: the header fields used here, and what follows the header.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Message<'a> {
-    pub(super) kind: u16,
-    flags: u16,
-    sequence: u32,
-    pub(super) payload: &'a [u8],
-}
-
-/// Splits a datagram into messages; stops at the first that does not fit.
-pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
-    std::iter::from_fn(move || {
-        let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
-        let payload = bytes.get(HEADER..length)?;
-        let message = Message {
-            kind: u16_at(bytes, 4)?,
-            flags: u16_at(bytes, 6)?,
-            sequence: u32_at(bytes, 8)?,
-            payload,
-        };
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(message)
-    })
-}
-
-/// What an `NLMSG_ERROR` says: 0 is success.
-fn verdict(payload: &[u8]) -> Result<(), Errno> {
-    match payload.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes)) {
-        Some(0) => Ok(()),
-        Some(code) => Err(Errno::from_raw(code.saturating_neg())),
-        None => Err(Errno::EBADMSG),
-    }
-}
-
-/// The text the kernel adds to an error. With capped acknowledgements the attributes follow the echoed header.
-fn error_text(message: &Message<'_>) -> Option<String> {
-    if message.flags & NLM_F_ACK_TLVS == 0 {
-        return None;
-    }
-    attributes(message.payload.get(4 + HEADER..)?)
-        .find_map(|(kind, value)| (kind == NLMSGERR_ATTR_MSG).then(|| text(value)))
-}
-
-/// Reads what a link or address message says; `None` for everything else.
-fn parse(message: &Message<'_>) -> Option<Event> {
-    match message.kind {
-        RTM_NEWLINK | RTM_DELLINK => parse_link(message),
-        RTM_NEWADDR => parse_address(message.payload).map(Event::Address),
-        RTM_DELADDR => parse_address(message.payload).map(Event::AddressGone),
-        _ => None,
-    }
-}
-
-fn parse_link(message: &Message<'_>) -> Option<Event> {
-    let bytes = message.payload;
-    // A bridge speaks of its ports in messages of family AF_BRIDGE: those are not about the link itself.
-    if *bytes.first()? != 0 {
-        return None;
-    }
-    let index = u32_at(bytes, 4)?;
-    if message.kind == RTM_DELLINK {
-        return Some(Event::LinkGone(index));
-    }
-    let mut link =
-        Link { index, name: String::new(), flags: u32_at(bytes, 8)?, hardware: u16_at(bytes, 2)?, mac: None };
-    for (kind, value) in attributes(bytes.get(LINK_HEADER..)?) {
-        match kind {
-            IFLA_IFNAME => link.name = text(value),
-            IFLA_ADDRESS => link.mac = value.try_into().ok(),
-            _ => {}
-        }
-    }
-    (!link.name.is_empty()).then_some(Event::Link(link))
-}
-
-fn parse_address(bytes: &[u8]) -> Option<Address> {
-    let (mut local, mut peer) = (None, None);
-    let mut flags = u32::from(*bytes.get(2)?);
-    let mut protocol = 0;
-    for (kind, value) in attributes(bytes.get(ADDRESS_HEADER..)?) {
-        match kind {
-            IFA_LOCAL => local = ip(value),
-            IFA_ADDRESS => peer = ip(value),
-            IFA_FLAGS => flags = u32_at(value, 0)?,
-            IFA_PROTO => protocol = *value.first()?,
-            _ => {}
-        }
-    }
-    // On a point-to-point link IFA_ADDRESS is the other end; IPv6 gives only IFA_ADDRESS otherwise.
-    let address = local.or(peer)?;
-    Some(Address { index: u32_at(bytes, 4)?, address, prefix: bytes[1], flags, protocol })
-}
-
-/// Attributes as (type without flag bits, value); stops at the first malformed one.
-pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let length = usize::from(u16_at(bytes, 0)?);
-        let attribute = (u16_at(bytes, 2)? & NLA_TYPE_MASK, bytes.get(4..length)?);
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(attribute)
-    })
-}
-
-fn text(value: &[u8]) -> String {
-    CStr::from_bytes_until_nul(value)
-        .map_or_else(|_| String::from_utf8_lossy(value), CStr::to_string_lossy)
-        .into_owned()
-}
-
-pub(super) fn ip(value: &[u8]) -> Option<IpAddr> {
-    if let Ok(bytes) = <[u8; 4]>::try_from(value) {
-        return Some(Ipv4Addr::from(bytes).into());
-    }
-    <[u8; 16]>::try_from(value).ok().map(|bytes| Ipv6Addr::from(bytes).into())
-}
-
-pub(super) fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    bytes.get(offset..)?.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes))
-}
-
-pub(super) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    bytes.get(offset..)?.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, recv, recvmsg, sendmsg,
     setsockopt, sockopt,
 };
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
 
 /// IP protocol numbers of VRRP and of the authentication header.
 const VRRP: u8 = 112;
@@ -142,6 +142,17 @@ impl AdvertSocket {
         let mut socket = Self { socket, family, wire, index, joined: false };
         socket.join();
         Ok(socket)
+    }
+
+    /// Makes it a socket of an interface with a virtual MAC: for sending from the address of the interface below, and
+    /// for what comes from another router with the same MAC. The kernel gives that to this interface alone; all else
+    /// is heard on the interface below as well, and must not be heard twice.
+    pub(super) fn of_virtual_mac(self, mac: [u8; 6]) -> io::Result<Self> {
+        self.socket.attach_filter(&only_from(mac))?;
+        if self.family == Family::Ipv6 {
+            self.socket.set_freebind_v6(true)?;
+        }
+        Ok(self)
     }
 
     /// What it carries, besides the interface.
@@ -280,6 +291,25 @@ impl AdvertSocket {
             _ => Datagram::Malformed,
         })
     }
+}
+
+/// A filter (`linux/filter.h`) that lets frames with this source MAC address pass.
+fn only_from(mac: [u8; 6]) -> [SockFilter; 6] {
+    const LOAD_HALF: u16 = 0x28;
+    const LOAD_WORD: u16 = 0x20;
+    const JUMP_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    // Where the Ethernet header begins (SKF_LL_OFF), and where that has the source.
+    const SOURCE: u32 = 0xffe0_0000 + 6;
+    let [a, b, c, d, e, f] = mac;
+    [
+        SockFilter::new(LOAD_HALF, 0, 0, SOURCE),
+        SockFilter::new(JUMP_EQUAL, 0, 3, u32::from(u16::from_be_bytes([a, b]))),
+        SockFilter::new(LOAD_WORD, 0, 0, SOURCE + 2),
+        SockFilter::new(JUMP_EQUAL, 0, 1, u32::from_be_bytes([c, d, e, f])),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
 }
 
 impl AsFd for AdvertSocket {

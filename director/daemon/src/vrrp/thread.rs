@@ -192,6 +192,11 @@ impl Thread {
         }
         let names: Vec<String> = self.members.keys().cloned().collect();
         self.update_sockets();
+        let Kernel { virtual_macs, requests, links, .. } = &mut self.kernel;
+        match virtual_macs.remove_leftovers(requests, links) {
+            0 => {}
+            count => tracing::info!(count, "removed interfaces of virtual MACs that are not configured"),
+        }
         self.kernel.inherited.clear(); // what no instance needs
         let inherited = self.inherited.take();
         for name in names {
@@ -349,9 +354,21 @@ impl Thread {
         }
     }
 
+    /// Has the virtual MACs and the sockets that the groups need. Returns false if another attempt is to be made.
     pub(super) fn update_sockets(&mut self) -> bool {
-        let instances = self.members.values().chain(&self.leaving).flat_map(Member::instances);
-        self.kernel.update_sockets(instances)
+        let needing = |member: &&Member| !member.stopped;
+        let instances =
+            || self.members.values().chain(&self.leaving).filter(needing).flat_map(Member::instances);
+        let (restored, postponed) = self.kernel.update_virtual_macs(instances());
+        let complete = self.kernel.update_sockets(instances());
+        for member in self.members.values_mut().chain(&mut self.leaving) {
+            for instance in 0..member.instances().len() {
+                let home = member.instances()[instance].home().as_str();
+                let touched = restored.iter().any(|name| name == home);
+                member.counters[instance].virtual_macs_restored += u64::from(touched);
+            }
+        }
+        complete && !postponed
     }
 
     /// Tells each machine where its adverts come from, if that has changed.
@@ -434,6 +451,10 @@ impl Thread {
         if self.leaving.iter().any(|member| member.stopped) {
             self.drop_departed();
         }
+        if self.stopping.is_some() {
+            let going_on = self.members.values().chain(&self.leaving).filter(|member| !member.stopped);
+            self.kernel.keep_virtual_macs(going_on.flat_map(Member::instances));
+        }
     }
 
     /// Drops groups that are no longer configured and hold nothing any more, and what is left of the VIPs of
@@ -448,6 +469,8 @@ impl Thread {
             let failures = self.kernel.vips.forget(&mut self.kernel.requests, &self.kernel.links, &owner);
             self.kernel.complain_of(&failures);
         }
+        let instances = self.members.values().chain(&self.leaving).flat_map(Member::instances);
+        self.kernel.keep_virtual_macs(instances);
         let groups: BTreeSet<String> = self.all().map(|member| member.name().to_owned()).collect();
         self.kernel.forget_routes(|group| groups.contains(group));
     }
@@ -482,7 +505,8 @@ fn find<'a>(
     let mut first = None;
     for member in members.values_mut().chain(leaving) {
         let on_socket = |instance: &&fairway_config::Instance| {
-            instance.interface.as_str() == key.0 && instance.family == key.1
+            [&instance.interface, instance.home()].iter().any(|name| name.as_str() == key.0)
+                && instance.family == key.1
         };
         let matching = |instance: &fairway_config::Instance| Some(instance.vrid.get()) == vrid;
         let instances = member.instances();

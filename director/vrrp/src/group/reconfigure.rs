@@ -20,7 +20,8 @@ impl Group {
             let router = match before.iter().position(|router| router.is_same(instance)) {
                 Some(kept) => {
                     let mut router = before.swap_remove(kept);
-                    let other_vips = !router.config.addresses().eq(instance.addresses());
+                    let other_vips = !router.config.addresses().eq(instance.addresses())
+                        || router.config.virtual_mac != instance.virtual_mac;
                     router.reconfigure(instance.clone(), secret);
                     // A shorter interval counts from now, a longer one from the next advert.
                     let soonest = now + router.own_interval();

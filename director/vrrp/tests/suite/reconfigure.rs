@@ -1,6 +1,6 @@
 //! A new configuration for a running group: what did not change does not notice.
 
-use fairway_config::{IfName, Period, Preempt, Priority, VirtualIp, Vrid};
+use fairway_config::{IfName, Period, Preempt, Priority, VirtualIp, VirtualMac, Vrid};
 use fairway_vrrp::{Cause, Force, GroupConfig, Input, Output, Place, State};
 
 use crate::rig::{Did, INTERVAL, Rig, address, adverts, config, down, instance, ms, when};
@@ -52,6 +52,15 @@ fn new_addresses_are_placed_advertised_and_announced() {
         _ => None,
     });
     assert_eq!(count, Some(2));
+}
+
+#[test]
+fn another_mac_address_is_announced() {
+    let mut rig = master();
+    let mac =
+        VirtualMac { interface: IfName::try_from("vrrp4-51".to_owned()).unwrap(), transmit_from_base: false };
+    let did = rig.input(Input::Reconfigure(change(|c| c.group.instances[1].virtual_mac = Some(mac))));
+    assert_eq!(did, [Did::Vips(0, Place::Interface), Did::Vips(1, Place::Interface), Did::Announce(1)]);
 }
 
 #[test]

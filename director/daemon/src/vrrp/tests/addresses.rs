@@ -38,7 +38,7 @@ fn entry(index: u32, text: &str, protocol: u8) -> Address {
 
 fn host(addresses: &[Address]) -> Links {
     let link = |index, name: &str| {
-        Event::Link(Link { index, name: name.to_owned(), flags: 0, hardware: 1, mac: None })
+        Event::Link(Link { index, name: name.to_owned(), hardware: 1, ..Link::default() })
     };
     let mut events = vec![link(LO, "lo"), link(ETH0, "eth0")];
     events.extend(addresses.iter().copied().map(Event::Address));

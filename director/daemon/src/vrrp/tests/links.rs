@@ -3,7 +3,14 @@ use super::*;
 const UP: u32 = RUNNING;
 
 fn link(index: u32, name: &str, flags: u32) -> Event {
-    Event::Link(Link { index, name: name.to_owned(), flags, hardware: ETHERNET, mac: Some([2; 6]) })
+    Event::Link(Link {
+        index,
+        name: name.to_owned(),
+        flags,
+        hardware: ETHERNET,
+        mac: Some([2; 6]),
+        ..Link::default()
+    })
 }
 
 fn entry(index: u32, text: &str, flags: u32, protocol: u8) -> Address {
@@ -93,7 +100,14 @@ fn no_source_without_carrier_or_interface() {
 fn only_ethernet_has_neighbours_to_tell() {
     let mut links = host(&[]);
     assert_eq!(links.mac("eth0"), Some([2; 6]));
-    let tunnel = Link { index: 3, name: "tun0".to_owned(), flags: UP, hardware: 768, mac: Some([2; 6]) };
+    let tunnel = Link {
+        index: 3,
+        name: "tun0".to_owned(),
+        flags: UP,
+        hardware: 768,
+        mac: Some([2; 6]),
+        ..Link::default()
+    };
     links.apply(Event::Link(tunnel));
     assert_eq!(links.mac("tun0"), None);
     assert_eq!(links.mac("eth1"), None);

@@ -1,3 +1,4 @@
+use super::read::*;
 use super::*;
 
 /// A netlink message with the given type, flags and payload, padded.
@@ -44,6 +45,28 @@ fn events(bytes: &[u8]) -> Vec<Event> {
 }
 
 #[test]
+fn reads_macvlans() {
+    let info = |kind: &[u8]| {
+        let data = attribute(0x8000 | 2, &attribute(1, &1_u32.to_ne_bytes()));
+        attribute(0x8000 | 18, &[attribute(1, kind), data].concat())
+    };
+    let read = |further: &[Vec<u8>]| {
+        let payload = [link_payload(0), further.concat()].concat();
+        match events(&message(RTM_NEWLINK, 0, &payload)).pop() {
+            Some(Event::Link(link)) => (link.macvlan.map(|macvlan| (macvlan.base, macvlan.mode)), link.alias),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (base, alias) = (attribute(5, &7_u32.to_ne_bytes()), attribute(20, b"of the director\0"));
+    assert_eq!(
+        read(&[base.clone(), info(b"macvlan\0"), alias]),
+        (Some((7, 1)), "of the director".to_owned())
+    );
+    assert_eq!(read(&[base, info(b"vlan\0")]).0, None);
+    assert_eq!(read(&[info(b"macvlan\0")]).0, None, "without an interface below");
+}
+
+#[test]
 fn reads_links() {
     let expected = Link {
         index: 5,
@@ -51,6 +74,7 @@ fn reads_links() {
         flags: 0x1_0043,
         hardware: 1,
         mac: Some([2, 0, 0, 0, 0, 1]),
+        ..Link::default()
     };
     let mut bytes = message(RTM_NEWLINK, 0, &link_payload(0));
     bytes.extend(message(RTM_DELLINK, 0, &link_payload(0)));

@@ -6,7 +6,7 @@ use super::*;
 const ETH0: u32 = 7;
 
 fn links() -> Links {
-    let link = Link { index: ETH0, name: "eth0".to_owned(), flags: 0, hardware: 1, mac: None };
+    let link = Link { index: ETH0, name: "eth0".to_owned(), hardware: 1, ..Link::default() };
     Links::from_dump(vec![Event::Link(link)])
 }
 
