@@ -285,6 +285,10 @@ impl<'t> Statement<'t> {
             "Its clients are told a segment size that fits the tunnel."
         } else if self.block.starts_with("set services") {
             "Clients are let in."
+        } else if self.block.starts_with("set handed") {
+            "What another director hands to this host is answered here."
+        } else if self.block.starts_with("set served") {
+            "The host answers as a real server."
         } else if self.block.starts_with("set replies") {
             "The server's replies are let through."
         } else if self.text.starts_with("Gateway=") {

@@ -106,7 +106,7 @@ rules! {
     FwmarkClash "fwmark-clash" "Each service has a mark of its own."
     FwmarkService "fwmark-service" "A mark makes one service of virtual IPs that move together."
     PortRange "port-range" "A wide range of ports is a service with a mark."
-    DirectorIsServer "director-is-server" "A director is not a real server of its own service."
+    DirectorIsServer "director-is-server" "A director is a real server of its own service only where requests cannot go round."
     NatGateway "nat-gateway" "NAT needs a servers-side virtual IP in the group of the service."
     NatTwoGateways "nat-two-gateways" "A NAT real server has one default route."
     DirectAndNat "direct-and-nat" "A host is a real server for direct routing or for NAT, not both."

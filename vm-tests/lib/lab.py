@@ -74,7 +74,7 @@ class Lab:
             self._boot(host)
             if (tree / "etc/fairway/director.toml").exists():
                 self.directors[tree.name] = Director(host)
-            else:
+            if self._serves(tree.name):
                 self.servers[tree.name] = WebServer(host)
         self._add_router()
         self.client = self.hosts[CLIENT] = Host(CLIENT)
@@ -207,6 +207,14 @@ class Lab:
                 found.add(name)
         return found
 
+    def _serves(self, host: str) -> bool:
+        """Whether a host is a real server: a director is one if its own services name its address."""
+        director = self.trees / host / "etc/fairway/director.toml"
+        if not director.exists():
+            return True
+        services = director.read_text().partition("[[service]]")[2]
+        return any(f'address = "{ipaddress.ip_interface(address).ip}"' in services for address in self._addresses(host))
+
     def _addresses(self, host: str) -> list[str]:
         return [a for addresses in networkd.addresses_by_interface(self.trees / host / "etc").values() for a in addresses]
 
@@ -251,7 +259,7 @@ class Lab:
         if name in self.directors:
             self.directors[name].start_bus()
             self.directors[name].start()
-        else:
+        if name in self.servers:
             self.servers[name].start()
 
     def stop_leaves_nothing(self) -> None:

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::Roles;
 use super::full_nat::{SourceNat, SynProxy, source_nat, syn_proxy};
+use super::own::{Handed, handed, served};
 use crate::topology::{FirewallPolicy, Forward, Host, Ports, Topology, Transport};
 
 /// Rules of a host. Hosts that are not directors have none.
@@ -28,6 +29,10 @@ pub struct Firewall {
     pub services: BTreeSet<Socket>,
     /// Marks, and what gets them.
     pub marks: BTreeMap<NonZeroU32, BTreeSet<Socket>>,
+    /// Requests from other directors.
+    pub handed: Vec<Handed>,
+    /// Where the host answers as a real server of what it directs.
+    pub served: BTreeSet<Socket>,
     /// Services whose clients must prove their address first.
     pub syn_proxy: Vec<SynProxy>,
     /// Sockets of servers whose replies are forwarded.
@@ -104,6 +109,8 @@ pub(super) fn firewall(topology: &Topology, (name, host): (&str, &Host), roles: 
         sync: sync(topology, (name, host)),
         services: roles.directs.iter().map(|(s, l)| (l.address, s.protocol, l.ports)).collect(),
         marks: marks(roles),
+        handed: handed(topology, (name, host), roles),
+        served: served(topology, roles),
         syn_proxy: syn_proxy(topology, roles),
         replies: roles
             .servers(Forward::replies_pass_director)
@@ -132,7 +139,7 @@ fn marks(roles: &Roles<'_>) -> BTreeMap<NonZeroU32, BTreeSet<Socket>> {
 
 /// Whether the rules make netfilter track connections.
 pub(super) fn tracks_connections(topology: &Topology, host: &Host, roles: &Roles<'_>) -> bool {
-    topology.firewall == FirewallPolicy::Drop || roles.tracks_ipvs() || {
+    topology.firewall == FirewallPolicy::Drop || roles.tracks_ipvs() || !roles.own.is_empty() || {
         let ways = outbound(topology, host, roles);
         ways.iter().flat_map(|o| &o.outside).any(|(_, translation)| *translation != Translation::None)
     }

@@ -5,6 +5,7 @@ mod firewall;
 mod full_nat;
 mod kernel;
 mod links;
+mod own;
 mod tunnel;
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,6 +18,7 @@ pub use firewall::{Firewall, Outbound, Socket, SyncPeers, Translation, VrrpPeers
 pub use full_nat::{SourceNat, SynProxy};
 pub use kernel::Setting;
 pub use links::Link;
+pub use own::Handed;
 pub use tunnel::{Device, Segments, Tunnels};
 
 /// What one host is to become.
@@ -51,8 +53,10 @@ struct Roles<'t> {
     groups: Vec<(&'t str, &'t Group)>,
     /// Listens it directs.
     directs: Vec<(&'t Service, &'t Listen)>,
-    /// Listens it is a real server of.
+    /// Listens of other directors that it is a real server of.
     serves: Vec<(&'t Service, &'t Listen, &'t Server)>,
+    /// Listens that it directs and is a real server of.
+    own: Vec<(&'t Service, &'t Listen, &'t Server)>,
 }
 
 impl<'t> Roles<'t> {
@@ -134,7 +138,9 @@ impl<'t> Plans<'t> {
                     roles.entry(director).or_default().directs.push((service, listen));
                 }
                 for server in service.servers.iter().filter(|s| s.managed) {
-                    roles.entry(&server.name).or_default().serves.push((service, listen, server));
+                    let roles = roles.entry(&server.name).or_default();
+                    let directs = listen.directors.contains(&server.name);
+                    if directs { &mut roles.own } else { &mut roles.serves }.push((service, listen, server));
                 }
             }
         }
@@ -153,7 +159,7 @@ impl<'t> Plans<'t> {
 
     /// Whether a host is a real server.
     pub fn is_real_server(&self, host: &str) -> bool {
-        self.roles.get(host).is_some_and(|r| !r.serves.is_empty())
+        self.roles.get(host).is_some_and(|r| !r.serves.is_empty() || !r.own.is_empty())
     }
 
     /// The plan of one host; none if there is no such host.

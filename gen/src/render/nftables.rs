@@ -8,7 +8,7 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Serialize;
 
-use crate::plan::{Firewall, Segments, Socket, SourceNat, SynProxy, Translation};
+use crate::plan::{Firewall, Handed, Segments, Socket, SourceNat, SynProxy, Translation};
 
 #[derive(Serialize)]
 struct Set {
@@ -17,6 +17,37 @@ struct Set {
     /// Whether an element may be a range.
     interval: bool,
     elements: Vec<String>,
+}
+
+/// Requests that other directors hand to this one.
+#[derive(Serialize)]
+struct HandedRules {
+    interface: String,
+    family: &'static str,
+    directors: String,
+    server: IpAddr,
+    /// The requests.
+    matches: Vec<String>,
+}
+
+fn handed(handed: &[Handed]) -> (Vec<Set>, Vec<HandedRules>) {
+    let mut sets = Vec::new();
+    let mut rules = Vec::new();
+    for handed in handed {
+        let word = family(handed.server);
+        // Told apart by the server's address, so that one service's sets have the same names with and without others.
+        let server = handed.server.to_string().replace(['.', ':'], "_");
+        let (found, matches) = sockets(&format!("handed_{server}_"), ("daddr", "dport"), &handed.sockets);
+        sets.extend(found);
+        rules.push(HandedRules {
+            interface: handed.interface.clone(),
+            family: word,
+            directors: handed.directors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            server: handed.server,
+            matches,
+        });
+    }
+    (sets, rules)
 }
 
 #[derive(Serialize)]
@@ -179,6 +210,12 @@ pub(super) fn context(header: &str, firewall: &Firewall, segments: &[Segments]) 
     if firewall.drop {
         sets.extend(probe_sets);
     }
+    let (served_sets, served) = sockets("served", ("daddr", "dport"), &firewall.served);
+    if firewall.drop {
+        sets.extend(served_sets);
+    }
+    let (handed_sets, handed) = handed(&firewall.handed);
+    sets.extend(handed_sets);
     let mut marks = Vec::new();
     for (mark, marked) in &firewall.marks {
         let (mark_sets, matches) = sockets(&format!("mark{mark}_"), ("daddr", "dport"), marked);
@@ -224,6 +261,8 @@ pub(super) fn context(header: &str, firewall: &Firewall, segments: &[Segments]) 
         sync => Serde(&firewall.sync),
         syn_proxy => Serde(&proxies),
         services,
+        handed => Serde(&handed),
+        served,
         probes,
         marks,
         replies,

@@ -1,10 +1,10 @@
 //! What the forwarding kinds ask of a service as a whole.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::ops::Range;
 
-use fairway_config::{Family, Protocol, Tunnel, TunnelChecksum, TunnelKind};
+use fairway_config::{Check, Family, Protocol, Tunnel, TunnelChecksum, TunnelKind, Via};
 
 use super::super::raw::RawService;
 use super::super::{Forward, Host, Interface, Listen, ServerAddress, Service, overhead, path_mtu};
@@ -105,13 +105,61 @@ pub(super) fn rules(
     parts: &Parts<'_>,
     entry: &Entry<RawService>,
     service: &Service,
+    checks: &BTreeMap<String, Check>,
 ) {
+    directors_serve(problems, parts, entry, service, checks);
     syn_proxy_fits(problems, entry, service);
     tunnel_setting_fits(problems, entry);
     match service.forward {
         Forward::FullNat => full_nat_fits(problems, parts, entry, service),
         Forward::Tunnel(tunnel) => tunnel_has_room(problems, parts, entry, service, tunnel),
         Forward::Direct | Forward::Nat => {}
+    }
+}
+
+/// Directors that are real servers of the service with direct routing: each tells by the sender's MAC address what
+/// another director hands to it.
+fn directors_serve(
+    problems: &mut Problems,
+    parts: &Parts<'_>,
+    entry: &Entry<RawService>,
+    service: &Service,
+    checks: &BTreeMap<String, Check>,
+) {
+    if service.forward != Forward::Direct {
+        return;
+    }
+    let directors: BTreeSet<&String> = service.listens.iter().flat_map(|l| &l.directors).collect();
+    for server in service.servers.iter().filter(|server| directors.contains(&server.name)) {
+        let raw = [&entry.value.real_servers, &entry.value.sorry_server];
+        let Some(written) = raw.into_iter().find_map(|servers| servers.get(&server.name)) else { continue };
+        let mut refuse = |message: String, remedy: &str| {
+            problems.add(Rule::DirectorIsServer, &written.key, written.span.clone(), message, remedy);
+        };
+        let own = server.checks.as_ref().unwrap_or(&service.checks);
+        if let Some(check) = own.iter().find(|name| checks.get(*name).is_some_and(|c| c.via == Via::Vip)) {
+            refuse(
+                format!("{} is a director, and \"{check}\" asks at the virtual IP", server.name),
+                "the master cannot send itself what clients would send: give this server checks without via = \"vip\"",
+            );
+        }
+        for at in &server.addresses {
+            let Some(network) = &at.network else { continue };
+            let hidden = directors.iter().filter(|other| ***other != server.name).find(|other| {
+                let host = parts.hosts.hosts.get(**other);
+                host.and_then(|host| host.interface_in(network))
+                    .is_some_and(|i| i.address(at.family).is_none())
+            });
+            if let Some(other) = hidden {
+                refuse(
+                    format!(
+                        "{} is a director, and the address of {other} in {network} is not known",
+                        server.name
+                    ),
+                    "what another director hands over is told by who sends it: write that address down",
+                );
+            }
+        }
     }
 }
 

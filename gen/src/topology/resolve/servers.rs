@@ -17,6 +17,8 @@ pub(super) struct Around<'a> {
     pub(super) parts: &'a Parts<'a>,
     pub(super) listens: &'a [Listen],
     pub(super) forward: Forward,
+    /// Whether the director opens connections itself.
+    syn_proxy: bool,
     /// Names of the directors.
     directors: Vec<&'a str>,
     /// Networks that all directors are in.
@@ -37,7 +39,7 @@ pub fn resolve(
     routes: &mut Routes,
 ) -> Vec<Server> {
     let Some(forward) = entry.value.forward.as_ref().map(|f| *f.get_ref()) else { return Vec::new() };
-    let around = Around::new(parts, listens, forward);
+    let around = Around::new(parts, entry, listens, forward);
     let mut servers = Vec::with_capacity(entry.value.real_servers.len());
     for (name, server) in &entry.value.real_servers {
         if let Some(resolved) = around.server(problems, name, server) {
@@ -57,7 +59,8 @@ pub fn resolve(
 }
 
 impl<'a> Around<'a> {
-    fn new(parts: &'a Parts<'a>, listens: &'a [Listen], forward: Forward) -> Self {
+    fn new(parts: &'a Parts<'a>, entry: &Entry<RawService>, listens: &'a [Listen], forward: Forward) -> Self {
+        let syn_proxy = entry.value.syn_proxy.as_ref().is_some_and(|s| *s.get_ref());
         let mut directors: Vec<&str> = Vec::new();
         let mut families = Vec::new();
         for listen in listens {
@@ -81,32 +84,16 @@ impl<'a> Around<'a> {
         let certain = !directors.is_empty()
             && directors.iter().all(|d| parts.hosts.sound.contains(*d))
             && parts.index.complete();
-        Self { parts, listens, forward, directors, shared, fronts, families, certain }
+        Self { parts, listens, forward, syn_proxy, directors, shared, fronts, families, certain }
     }
 
     fn server(&self, problems: &mut Problems, name: &str, server: &Entry<RawServer>) -> Option<Server> {
         let managed = self.is_managed(problems, name, server)?;
-        if self.directors.contains(&name) {
-            problems.add(
-                Rule::DirectorIsServer,
-                &server.key,
-                server.span.clone(),
-                format!("{name} is a director of this service"),
-                match self.forward {
-                    Forward::Direct => {
-                        "the other director would send it requests that its own IPVS sends on, round and round: \
-                         use a machine that is not a director of the service"
-                    }
-                    Forward::Nat | Forward::FullNat => {
-                        "its replies would not come back through the master: use a machine that is not a director \
-                         of the service"
-                    }
-                    Forward::Tunnel(_) => {
-                        "the other director would send it requests that its own IPVS sends on, round and round: \
-                         use a machine that is not a director of the service"
-                    }
-                },
-            );
+        if self.directors.contains(&name)
+            && let Some(remedy) = self.refused_as_server()
+        {
+            let message = format!("{name} is a director of this service");
+            problems.add(Rule::DirectorIsServer, &server.key, server.span.clone(), message, remedy);
             return None;
         }
         let addresses = self.addresses(problems, name, server, managed)?;
@@ -126,6 +113,26 @@ impl<'a> Around<'a> {
             on_failure: server.value.on_failure,
             sorry: None,
         })
+    }
+
+    /// What to do instead, where a director cannot be a real server too.
+    fn refused_as_server(&self) -> Option<&'static str> {
+        match self.forward {
+            Forward::Direct => None,
+            Forward::FullNat if !self.syn_proxy => None,
+            Forward::FullNat => Some(
+                "behind a SYN proxy the master would open the connection to itself: leave out syn-proxy, or use a machine \
+                 that is not a director of the service",
+            ),
+            Forward::Nat => Some(
+                "its replies would not come back through the master: use forward = \"full-nat\" or \"direct\", or a machine \
+                 that is not a director of the service",
+            ),
+            Forward::Tunnel(_) => Some(
+                "the other director would send it requests that its own IPVS sends on, round and round: use forward = \
+                 \"direct\" or \"full-nat\", or a machine that is not a director of the service",
+            ),
+        }
     }
 
     fn is_managed(&self, problems: &mut Problems, name: &str, server: &Entry<RawServer>) -> Option<bool> {

@@ -141,7 +141,7 @@ pub fn resolve(parts: &Parts<'_>, problems: &mut Problems) -> Resolved {
             });
         }
         settings::rules(problems, entry, &service, &resolved.checks);
-        forwarding::rules(problems, parts, entry, &service);
+        forwarding::rules(problems, parts, entry, &service, &resolved.checks);
         if let Some(written) = &entry.value.fwmark {
             marks::rules(problems, (&entry.key, written.span()), &service);
         }
