@@ -16,6 +16,7 @@
 
 mod check;
 mod failover;
+mod notify;
 mod route;
 mod service;
 mod track;
@@ -35,6 +36,7 @@ pub use failover::{
     Announce, Auth, Checksum, FailoverGroup, HmacAuth, HmacKey, HmacMode, Instance, KeyFile, Preempt,
     VirtualIp, VirtualMac, VrrpVersion,
 };
+pub use notify::{EventKind, Hook, Mail, Notify, Security, Way, Webhook};
 pub use route::{Prefix, VirtualRoute, VirtualRule};
 pub use service::{
     ChecksRequired, Forward, Listen, OnFailure, Persistence, PersistenceEngine, Protocol, Quorum, RealServer,
@@ -76,6 +78,9 @@ pub struct Config {
     /// Health checks by name; services refer to them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub checks: BTreeMap<String, Check>,
+    /// Who is told of what happens, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notify: BTreeMap<String, Notify>,
     /// Failover groups: what is elected between directors.
     #[serde(default, rename = "failover", skip_serializing_if = "Vec::is_empty")]
     pub failover: Vec<FailoverGroup>,

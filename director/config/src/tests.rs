@@ -262,6 +262,7 @@ macro_rules! text_rule {
 }
 
 mod checks;
+mod notify;
 mod services;
 mod track;
 

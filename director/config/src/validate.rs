@@ -1,6 +1,7 @@
 //! The rules that hold between keys. Each names where it was broken and what to do.
 
 mod check;
+mod notify;
 mod route;
 mod service;
 mod track;
@@ -59,6 +60,7 @@ pub(crate) fn problems(config: &Config) -> Vec<Problem> {
     failover_problems(&mut found, config);
     route::problems(&mut found, &config.failover);
     service::problems(&mut found, config);
+    notify::problems(&mut found, config);
     found.0
 }
 

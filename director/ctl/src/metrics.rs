@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::model::Director;
+use crate::model::{Director, Notification};
 use crate::statistics::{Counters, Statistics};
 
 /// Media type of the text.
@@ -34,6 +34,7 @@ pub fn render(found: Option<(&Director, &Statistics)>) -> Result<String, std::fm
     single(&mut registry, "up", "Whether the director answers on D-Bus", truth(found.is_some()));
     if let Some((director, statistics)) = found {
         of_director(&mut registry, director);
+        of_notifications(&mut registry, director);
         of_groups(&mut registry, director);
         of_services(&mut registry, director);
         of_counters(&mut registry, statistics);
@@ -55,6 +56,26 @@ fn of_director(registry: &mut Registry, director: &Director) {
     single(registry, "configuration_generation", "Configurations applied since the start", generation);
     let failed = !director.last_reload_error.is_empty();
     single(registry, "reload_failed", "Whether the last reload was refused", truth(failed));
+}
+
+fn of_notifications(registry: &mut Registry, director: &Director) {
+    let counters = |name: &str, help: &str, value: fn(&Notification) -> u64, registry: &mut Registry| {
+        let family = Family::<Labels, Counter>::default();
+        registry.register(name, help, family.clone());
+        for told in &director.notifications {
+            family.get_or_create(&vec![("receiver", told.name.clone())]).inc_by(value(told));
+        }
+    };
+    if director.notifications.is_empty() {
+        return;
+    }
+    counters("notify_delivered", "Messages that were delivered", |told| told.delivered, registry);
+    counters("notify_failed", "Messages that were given up", |told| told.failed, registry);
+    counters("notify_dropped", "Events that were not told", |told| told.dropped, registry);
+    let waiting = gauges(registry, "notify_waiting", "Events that wait to be told");
+    for told in &director.notifications {
+        set(&waiting, vec![("receiver", told.name.clone())], number(told.waiting));
+    }
 }
 
 fn of_groups(registry: &mut Registry, director: &Director) {

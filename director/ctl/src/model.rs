@@ -38,10 +38,50 @@ pub struct Director {
     pub config_file: String,
     /// Why the last reload failed; empty when it did not.
     pub last_reload_error: String,
+    /// What became of notifications, by receiver.
+    pub notifications: Vec<Notification>,
     /// Failover groups, by name.
     pub groups: Vec<Group>,
     /// Virtual services, by name.
     pub services: Vec<Service>,
+}
+
+/// Somebody who is told of events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Notification {
+    /// Its name.
+    pub name: String,
+    /// `hook`, `mail` or `webhook`.
+    pub way: String,
+    /// Messages that were delivered.
+    pub delivered: u64,
+    /// Messages that were given up, and hooks that failed.
+    pub failed: u64,
+    /// Events that were not told because too many waited.
+    pub dropped: u64,
+    /// Events that wait.
+    pub waiting: u64,
+    /// When the last message was delivered, in microseconds since the epoch; 0: never.
+    pub last_usec: u64,
+    /// Why the last attempt failed; empty if it did not.
+    pub error: String,
+}
+
+impl From<(String, String, u64, u64, u64, u64, u64, String)> for Notification {
+    fn from(
+        (name, way, delivered, failed, dropped, waiting, last_usec, error): (
+            String,
+            String,
+            u64,
+            u64,
+            u64,
+            u64,
+            u64,
+            String,
+        ),
+    ) -> Self {
+        Self { name, way, delivered, failed, dropped, waiting, last_usec, error }
+    }
 }
 
 /// A failover group.
@@ -223,6 +263,11 @@ impl Director {
             generation: manager.get("Generation")?,
             config_file: manager.get("ConfigFile")?,
             last_reload_error: manager.get("LastReloadError")?,
+            notifications: manager
+                .get::<Vec<(String, String, u64, u64, u64, u64, u64, String)>>("Notifications")?
+                .into_iter()
+                .map(Notification::from)
+                .collect(),
             groups: sorted(groups, |g| &g.name)?,
             services: sorted(services, |s| &s.name)?,
         })

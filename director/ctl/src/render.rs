@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::model::{Director, Group, Seen, Server, Service};
+use crate::model::{Director, Group, Notification, Seen, Server, Service};
 
 /// The whole status; `now` dates the transitions.
 pub fn status(director: &Director, now: SystemTime) -> String {
@@ -39,6 +39,10 @@ pub fn status(director: &Director, now: SystemTime) -> String {
         out.push_str(&services(&director.services));
         out.push('\n');
         out.push_str(&servers(&director.services, now));
+    }
+    if !director.notifications.is_empty() {
+        out.push('\n');
+        out.push_str(&notifications(&director.notifications, now));
     }
     out
 }
@@ -161,6 +165,26 @@ fn servers(services: &[Service], now: SystemTime) -> String {
                 server.detail.clone(),
             ]);
         }
+    }
+    table.render()
+}
+
+fn notifications(notifications: &[Notification], now: SystemTime) -> String {
+    let head = ["NOTIFY", "WAY", "DELIVERED", "LAST", "WAITING", "FAILED", "DROPPED", "ERROR"];
+    let mut table = Table::new(&head);
+    for told in notifications {
+        let last = UNIX_EPOCH + Duration::from_micros(told.last_usec);
+        let ago = format!("{} ago", age(now.duration_since(last).unwrap_or_default()));
+        table.row(vec![
+            told.name.clone(),
+            told.way.clone(),
+            told.delivered.to_string(),
+            if told.last_usec == 0 { "never".to_owned() } else { ago },
+            told.waiting.to_string(),
+            told.failed.to_string(),
+            told.dropped.to_string(),
+            told.error.clone(),
+        ]);
     }
     table.render()
 }

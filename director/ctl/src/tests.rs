@@ -28,6 +28,23 @@ fn manager() -> HashMap<String, OwnedVariant> {
         ("Generation", 3u64.into()),
         ("ConfigFile", "/etc/fairway/director.toml".into()),
         ("LastReloadError", "/etc/fairway/director.toml:7: service.web.listen.port: 0 is no port".into()),
+        ("Notifications", notifications()),
+    ])
+}
+
+fn notifications() -> Variant<'static> {
+    Variant::from(vec![
+        ("move".to_owned(), "hook".to_owned(), 3u64, 0u64, 0u64, 0u64, 1_000_000_000_000u64, String::new()),
+        (
+            "oncall".to_owned(),
+            "mail".to_owned(),
+            0u64,
+            1u64,
+            12u64,
+            4u64,
+            0u64,
+            "451 come back\nlater".to_owned(),
+        ),
     ])
 }
 
@@ -156,6 +173,10 @@ SERVICE  SERVER  ADDRESS        FORWARD  WEIGHT  IN TABLE                       
 web      web1    192.0.2.71:80  direct   3       3                                        up      200 OK
 web      web2    192.0.2.72:80  direct   3       no                                       down    connection refused
 web      web3    192.0.2.73:80  direct   3       0 (drain, out in 1min 0s, for 1h 57min)  up      200 OK
+
+NOTIFY  WAY   DELIVERED  LAST         WAITING  FAILED  DROPPED  ERROR
+move    hook  3          1h 2min ago  0        0       0        -
+oncall  mail  0          never        4        1       12       451 come back later
 ";
     assert_eq!(render::status(&director, now), expected);
 }
@@ -211,6 +232,13 @@ fn json_has_stable_keys() {
     assert_eq!(servers[2]["drained"], true);
     assert_eq!((&servers[2]["order"], &servers[0]["order"]), (&"drain".into(), &"".into()));
     assert_eq!(servers[2]["order_until_usec"], 1_010_800_000_000u64);
+    assert_eq!(
+        json["notifications"][1],
+        serde_json::json!({
+            "name": "oncall", "way": "mail", "delivered": 0, "failed": 1, "dropped": 12, "waiting": 4,
+            "last_usec": 0, "error": "451 come back\nlater",
+        })
+    );
     let service = &json["services"][0];
     assert_eq!((&service["quorum"], &service["sorry"]), (&"down".into(), &true.into()));
 }
@@ -280,6 +308,8 @@ fn metrics_are_open_metrics_text() {
         "fairway_group_since_seconds{group=\"edge\"} 1000000.0",
         "fairway_instance_advert_interval_seconds{group=\"edge\",vrrp_instance=\"edge-public\"} 0.25",
         "fairway_reload_failed 1.0",
+        "fairway_notify_delivered_total{receiver=\"move\"} 3",
+        "fairway_notify_waiting{receiver=\"oncall\"} 4.0",
         "fairway_service_quorum{service=\"web\"} 0.0",
         "fairway_service_sorry{service=\"web\"} 1.0",
         "fairway_server_up{service=\"web\",server=\"web2\"} 0.0",

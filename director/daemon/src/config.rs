@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use fairway_config::Config;
 
-use crate::{services, vrrp};
+use crate::{notifications, services, vrrp};
 
 /// Why a configuration cannot be used. Nothing has been changed when this is returned.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,14 @@ pub enum Error {
         /// What is wrong, which may be in a file that the configuration names.
         source: vrrp::Error,
     },
+    /// Notifications cannot be sent.
+    #[error("{}: {source}", path.display())]
+    Notify {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, which may be in a file that the configuration names.
+        source: notifications::Error,
+    },
 }
 
 fn remedy(error: &io::Error, missing: &'static str) -> &'static str {
@@ -67,6 +75,7 @@ pub fn load(path: &Path) -> Result<Config, Error> {
     let config = Config::from_toml(&text).map_err(refused)?;
     services::verify(&config).map_err(|source| Error::Services { path: path.to_owned(), source })?;
     vrrp::verify(&config.failover).map_err(|source| Error::Failover { path: path.to_owned(), source })?;
+    notifications::verify(&config).map_err(|source| Error::Notify { path: path.to_owned(), source })?;
     Ok(config)
 }
 

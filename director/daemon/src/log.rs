@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::journal::Journal;
 use self::sink::{Output, Sink};
+use crate::notifications::Events;
 
 /// Flushes the log when dropped; keep it until the end of `main`.
 #[derive(Debug)]
@@ -27,11 +29,11 @@ impl Drop for Guard {
 }
 
 /// Sets logging up for the process. `level` is a filter as `RUST_LOG` takes it and comes before it; without
-/// either it is `info`.
+/// either it is `info`. Returns what ends with the log, and the events that are in it, whatever the filter.
 ///
 /// # Errors
 /// A filter that makes no sense, or no thread to be had.
-pub fn init(level: Option<&str>) -> anyhow::Result<Guard> {
+pub fn init(level: Option<&str>) -> anyhow::Result<(Guard, Events)> {
     let (filter, origin) = match (level, std::env::var("RUST_LOG")) {
         (Some(level), _) => (level.to_owned(), "--log-level"),
         (None, Ok(variable)) => (variable, "RUST_LOG"),
@@ -42,20 +44,22 @@ pub fn init(level: Option<&str>) -> anyhow::Result<Guard> {
             "the log filter \"{filter}\" ({origin}) makes no sense: use error, warn, info, debug or trace"
         )
     })?;
-    let registry = tracing_subscriber::registry().with(filter);
+    let (tap, events) = Events::tap();
+    let registry = tracing_subscriber::registry().with(tap);
     if stderr_is_the_journal() {
         let sink = Sink::start(Output::journal().context("cannot reach the journal")?)?;
-        registry.with(Journal::new(sink.clone())).init();
-        Ok(Guard(sink))
+        registry.with(Journal::new(sink.clone()).with_filter(filter)).init();
+        Ok((Guard(sink), events))
     } else {
         let sink = Sink::start(Output::Stderr)?;
         let writer = sink.clone();
         let layer = tracing_subscriber::fmt::layer()
             .compact()
             .with_ansi(std::io::stderr().is_terminal())
-            .with_writer(move || writer.clone());
+            .with_writer(move || writer.clone())
+            .with_filter(filter);
         registry.with(layer).init();
-        Ok(Guard(sink))
+        Ok((Guard(sink), events))
     }
 }
 

@@ -6,6 +6,7 @@ mod descriptors;
 mod exec;
 mod lock;
 mod log;
+mod notifications;
 mod notify;
 mod release;
 mod reload;
@@ -71,8 +72,8 @@ enum Verb {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let log = match log::init(arguments.log_level.as_deref()) {
-        Ok(log) => log,
+    let (log, events) = match log::init(arguments.log_level.as_deref()) {
+        Ok(started) => started,
         Err(error) => {
             eprintln!("fairway-director: {error:#}");
             return ExitCode::from(2);
@@ -80,7 +81,7 @@ fn main() -> ExitCode {
     };
     let verb = arguments.verb.unwrap_or(Verb::Run { take_over: false });
     let result = match &verb {
-        Verb::Run { take_over } => run::run(&arguments.config, *take_over),
+        Verb::Run { take_over } => run::run(&arguments.config, *take_over, events),
         Verb::Check => config::load(&arguments.config)
             .map(|_| println!("{}: valid", arguments.config.display()))
             .map_err(anyhow::Error::from),

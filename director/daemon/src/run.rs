@@ -10,12 +10,13 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use fairway_config::{Config, ConnectionSync, FailoverGroup};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use zbus::connection::Builder;
 
 use crate::bus::{self, Core, ManagerStatus, Reload};
 use crate::descriptors::{self, Named};
 use crate::lock::Lock;
+use crate::notifications::{self, Events, Flush};
 use crate::notify::Notify;
 use crate::services::Store;
 use crate::status::{Handle, Refused, ServicesCommand, ServicesStatus, VrrpCommand, VrrpStatus};
@@ -33,11 +34,14 @@ const PASS_ON: Duration = Duration::from_secs(1);
 /// Deleting services takes milliseconds; a kernel that needs longer than this is stuck.
 const IPVS_STOP: Duration = Duration::from_secs(10);
 
+/// What is told of the stop is told within this time.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Runs the director until it is told to stop.
 ///
 /// # Errors
 /// The configuration cannot be used, a part cannot start or has failed, or the stop left something behind.
-pub fn run(path: &Path, take_over: bool) -> anyhow::Result<()> {
+pub fn run(path: &Path, take_over: bool, events: Events) -> anyhow::Result<()> {
     let mut inherited = descriptors::inherited();
     let config = config::load(path)?;
     let lock = if take_over {
@@ -53,8 +57,9 @@ pub fn run(path: &Path, take_over: bool) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime
-        .block_on(async { Director::start(path, config, inherited, Arc::clone(&lock))?.supervise().await });
+    let result = runtime.block_on(async {
+        Director::start(path, config, (inherited, events), Arc::clone(&lock))?.supervise().await
+    });
     // What is still under way (probes, a bus that does not answer) does not hold up the exit.
     runtime.shutdown_background();
     result
@@ -76,6 +81,10 @@ struct Director {
     sync: watch::Sender<Option<ConnectionSync>>,
     /// Whose trackers are to be watched.
     tracked: watch::Sender<Vec<FailoverGroup>>,
+    /// Who is to be told of what happens.
+    told_of: watch::Sender<Config>,
+    flush: mpsc::UnboundedSender<Flush>,
+    notifications: watch::Receiver<notifications::Status>,
     reloads: mpsc::UnboundedReceiver<Reload>,
     /// Directors that want to go on from here.
     takeovers: mpsc::Receiver<UnixStream>,
@@ -86,7 +95,12 @@ struct Director {
 
 impl Director {
     /// Starts all parts. VRRP does not wait for IPVS, and nothing waits for the bus.
-    fn start(path: &Path, config: Config, inherited: Vec<Named>, lock: Arc<Lock>) -> anyhow::Result<Self> {
+    fn start(
+        path: &Path,
+        config: Config,
+        (inherited, events): (Vec<Named>, Events),
+        lock: Arc<Lock>,
+    ) -> anyhow::Result<Self> {
         // Before anything that would have to be cleaned up.
         let signals = Signals::new().context("cannot handle signals")?;
         let notify = Notify::spawn().context("cannot start the thread that talks to systemd")?;
@@ -97,6 +111,11 @@ impl Director {
             .collect::<BTreeSet<_>>()
             .into_iter()
             .for_each(|name| notify.forget(name));
+        // Before anything happens that somebody may want to be told of.
+        let (told, wanted) = watch::channel(config.clone());
+        let (flush, flushes) = mpsc::unbounded_channel();
+        let (deliveries, notifications) = watch::channel(notifications::Status::new());
+        tokio::spawn(notifications::run(events, wanted, flushes, deliveries));
         let heartbeat = Heartbeat::default();
         let (vrrp, vrrp_commands) = Handle::new();
         let (vrrp_sender, vrrp_status) = watch::channel(VrrpStatus::new());
@@ -127,6 +146,7 @@ impl Director {
             generation: 1,
             config_file: path.display().to_string(),
             last_reload_error: String::new(),
+            notifications: notifications.borrow().clone(),
         });
         let core = Core {
             manager: manager_status,
@@ -142,6 +162,7 @@ impl Director {
         tokio::spawn(bus::serve(core, Builder::system));
         tokio::spawn(notify.clone().watchdog(heartbeat));
         tracing::info!(
+            event = "started",
             version = env!("CARGO_PKG_VERSION"),
             host = config.host,
             cluster = config.cluster,
@@ -161,6 +182,9 @@ impl Director {
             manager,
             sync,
             tracked,
+            told_of: told,
+            flush,
+            notifications,
             reloads,
             takeovers,
             ready: false,
@@ -199,6 +223,10 @@ impl Director {
                 alive = self.table_status.changed() => {
                     alive.map_err(|_| anyhow!("the IPVS thread has ended; its last words are in the log"))?;
                 }
+                Ok(()) = self.notifications.changed() => {
+                    let notifications = self.notifications.borrow_and_update().clone();
+                    self.manager.send_modify(|status| status.notifications = notifications);
+                }
             }
         }
     }
@@ -233,12 +261,14 @@ impl Director {
                     status.cluster.clone_from(&self.config.cluster);
                     status.last_reload_error.clear();
                 });
-                tracing::info!(generation = self.manager.borrow().generation, "configuration reloaded");
+                let generation = self.manager.borrow().generation;
+                tracing::info!(event = "reloaded", generation, "configuration reloaded");
             }
             Err(Refused(text)) => {
                 self.manager.send_modify(|status| status.last_reload_error.clone_from(text));
                 let generation = self.manager.borrow().generation;
                 tracing::error!(
+                    event = "reload-failed",
                     generation,
                     "reload failed, the last good configuration stays in force: {text}"
                 );
@@ -257,6 +287,7 @@ impl Director {
         reload::apply(&self.vrrp, &self.services, &self.config, &new).await?;
         self.sync.send_replace(new.connection_sync.clone());
         self.tracked.send_replace(new.failover.clone());
+        self.told_of.send_replace(new.clone());
         self.config = new;
         Ok(())
     }
@@ -295,14 +326,18 @@ impl Director {
         // Who asks for a reload from now on is told that it is too late.
         drop(self.reloads);
         let vrrp_limit = stop_limit(&self.config);
-        self.notify.stopping(vrrp_limit + IPVS_STOP);
+        self.notify.stopping(vrrp_limit + IPVS_STOP + LAST_WORDS);
         self.notify.status("stopping");
-        tracing::info!(signal, "stopping");
+        tracing::info!(event = "stopping", signal, "stopping");
         let vrrp = patiently(vrrp_limit, self.vrrp.ask(|reply| VrrpCommand::Stop { reply })).await;
         let services = patiently(IPVS_STOP, self.services.ask(|reply| ServicesCommand::Stop { reply })).await;
         drop(self.sync); // ends its task, which would start the daemons again
         if self.config.connection_sync.is_some() && !self.config.ipvs.keep_on_stop {
             sync::stop().await;
+        }
+        let (done, told) = oneshot::channel();
+        if self.flush.send(done).is_ok() && tokio::time::timeout(LAST_WORDS, told).await.is_err() {
+            tracing::warn!("not everybody could be told that the director stops");
         }
         vrrp.context("VRRP did not stop cleanly; `fairway-director release` removes what it left")?;
         services.context("the IPVS table is not clean; `fairway-director release` removes what is left")?;

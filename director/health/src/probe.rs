@@ -7,6 +7,7 @@ pub(crate) mod grpc;
 pub(crate) mod http;
 mod http2;
 pub(crate) mod ping;
+pub(crate) mod post;
 pub(crate) mod script;
 pub(crate) mod smtp;
 mod stream;

@@ -14,6 +14,7 @@ use crate::probe::{agent, dns, file, grpc, http, script, smtp, tcp, tls, udp};
 use crate::target::{Detour, Target};
 
 pub use compile::Launcher;
+pub(crate) use compile::tls as tls_of;
 
 /// Why a check cannot be run. The texts complete a sentence that starts with the check's name.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,14 @@ pub enum Error {
         key: &'static str,
         /// The header as written.
         value: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Something cannot be posted there.
+    #[error("\"{url}\" cannot be posted to: {why}")]
+    Url {
+        /// As written.
+        url: String,
         /// What is wrong with it.
         why: String,
     },

@@ -343,7 +343,7 @@ impl Group {
 
     /// The group's priority. It is one unit, so all instances are elected with the lowest priority among them, and
     /// with what the trackers add.
-    fn priority(&self) -> u8 {
+    pub fn priority(&self) -> u8 {
         if self.force == Force::Master {
             return OWNER;
         }

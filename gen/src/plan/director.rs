@@ -26,6 +26,7 @@ pub(super) fn config(topology: &Topology, (name, host): (&str, &Host), roles: &R
             Some(ConnectionSync { interface, id: sync.id })
         }),
         checks,
+        notify: topology.notify.clone(),
         failover: roles
             .groups
             .iter()

@@ -2,10 +2,12 @@
 
 mod check;
 mod failover;
+mod notify;
 mod service;
 
 use self::check::CHECK;
 use self::failover::FAILOVER;
+use self::notify::NOTIFY;
 use self::service::SERVICE;
 use super::{Key, Kind, Shape, Text};
 
@@ -81,6 +83,11 @@ pub static TOPOLOGY: Shape = Shape {
         optional("failover", Kind::Named(&NAME, 0, &Kind::Table(&FAILOVER)), "Failover groups by name."),
         optional("checks", Kind::Named(&NAME, 0, &Kind::Table(&CHECK)), "Health checks by name."),
         optional("services", Kind::Named(&NAME, 0, &Kind::Table(&SERVICE)), "Virtual services by name."),
+        optional(
+            "notify",
+            Kind::Named(&NAME, 0, &Kind::Table(&NOTIFY)),
+            "Who is told of what happens, by name.",
+        ),
         optional("firewall", Kind::Table(&FIREWALL), "The directors' packet filter."),
     ],
 };

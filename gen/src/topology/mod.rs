@@ -9,7 +9,7 @@ mod service;
 
 use std::collections::{BTreeMap, HashMap};
 
-use fairway_config::{Check, Family};
+use fairway_config::{Check, Family, Notify};
 use indexmap::IndexMap;
 use toml::de::DeTable;
 
@@ -44,6 +44,8 @@ pub struct Topology {
     pub groups: IndexMap<String, Group>,
     /// Checks by name, those written inside services included.
     pub checks: BTreeMap<String, Check>,
+    /// Who is told of what happens, by name.
+    pub notify: BTreeMap<String, Notify>,
     /// Services by name.
     pub services: IndexMap<String, Service>,
     /// The default route of each NAT real server, by host and family.

@@ -1,5 +1,6 @@
 //! The rules of health checks.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub(super) fn problems(found: &mut Found, name: &str, check: &Check) {
 }
 
 /// White space and control characters have no place in names and paths.
-fn is_odd(text: &str) -> bool {
+pub(super) fn is_odd(text: &str) -> bool {
     text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
@@ -102,7 +103,13 @@ fn http_problems(found: &mut Found, at: &str, http: &HttpCheck) {
             }
         }
     }
-    for (name, value) in &http.headers {
+    headers(found, at, &http.headers);
+    tls_problems(found, at, http.tls.as_ref());
+}
+
+/// Headers that are given besides those that every request has.
+pub(super) fn headers(found: &mut Found, at: &str, headers: &BTreeMap<String, String>) {
+    for (name, value) in headers {
         let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         if name.is_empty() || !name.chars().all(token) {
             found.add(format!("{at}.headers"), format!("\"{name}\" is no header name"));
@@ -110,13 +117,12 @@ fn http_problems(found: &mut Found, at: &str, http: &HttpCheck) {
             .contains(&name.to_ascii_lowercase().as_str())
         {
             let remedy = if name.eq_ignore_ascii_case("host") { "; use host = .." } else { "" };
-            found.add(format!("{at}.headers"), format!("{name} is set by the check itself{remedy}"));
+            found.add(format!("{at}.headers"), format!("{name} is set by the director itself{remedy}"));
         }
         if value.contains(char::is_control) {
             found.add(format!("{at}.headers"), format!("the value of {name} has control characters"));
         }
     }
-    tls_problems(found, at, http.tls.as_ref());
 }
 
 fn smtp_problems(found: &mut Found, at: &str, smtp: &SmtpCheck) {
@@ -142,7 +148,7 @@ fn host_problems(found: &mut Found, at: &str, host: Option<&str>) {
     }
 }
 
-fn tls_problems(found: &mut Found, at: &str, tls: Option<&Tls>) {
+pub(super) fn tls_problems(found: &mut Found, at: &str, tls: Option<&Tls>) {
     let Some(tls) = tls else { return };
     if tls.sni.as_ref().is_some_and(|name| name.is_empty() || is_odd(name)) {
         found.add(format!("{at}.tls.sni"), "must be a host name without white space");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::notifications;
 use crate::status::{Handle, Reply, ServicesCommand, ServicesStatus, VrrpCommand, VrrpStatus};
 
 /// A request to read the configuration again.
@@ -26,6 +27,8 @@ pub struct ManagerStatus {
     pub config_file: String,
     /// Why the last reload failed; empty when it did not.
     pub last_reload_error: String,
+    /// What became of notifications.
+    pub notifications: notifications::Status,
 }
 
 /// The configurations (by generation) whose objects are on the bus.

@@ -1,11 +1,14 @@
 //! `/org/fairway/Director1`: the director as a whole.
 
+use std::time::UNIX_EPOCH;
+
 use zbus::{Variant, interface};
 
 use super::core::{Core, ManagerStatus, Reload};
 use super::error::{Error, Result};
 use super::level::{Properties, Published, Shared};
 use super::path;
+use crate::notifications::Deliveries;
 use crate::status::{Refused, ServicesCommand};
 
 /// The root object.
@@ -47,6 +50,12 @@ impl Manager {
         self.state.get(|s| s.last_reload_error.clone())
     }
 
+    /// Name, way, delivered, failed, dropped, waiting, microseconds since the epoch of the last one delivered, error.
+    #[zbus(property)]
+    fn notifications(&self) -> Vec<Notification> {
+        self.state.get(notifications)
+    }
+
     /// Sets the kernel's counters of all our services and their servers to zero.
     async fn zero_statistics(&self) -> Result<()> {
         Ok(self.core.services.ask(|reply| ServicesCommand::Zero { service: None, reply }).await?)
@@ -60,6 +69,19 @@ impl Manager {
         self.core.shown.wait_for(generation).await;
         Ok(())
     }
+}
+
+/// Name, way, delivered, failed, dropped, waiting, when the last one was delivered, error.
+type Notification = (String, String, u64, u64, u64, u64, u64, String);
+
+fn notifications(status: &ManagerStatus) -> Vec<Notification> {
+    let row = |(name, told): (&String, &Deliveries)| {
+        let last = told.last.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        let last = u64::try_from(last.as_micros()).unwrap_or(u64::MAX);
+        let Deliveries { way, delivered, failed, dropped, waiting, error, .. } = told;
+        (name.clone(), (*way).to_owned(), *delivered, *failed, *dropped, *waiting, last, error.clone())
+    };
+    status.notifications.iter().map(row).collect()
 }
 
 impl Published for ManagerStatus {
@@ -81,6 +103,7 @@ impl Published for ManagerStatus {
             ("Generation", Variant::from(self.generation)),
             ("ConfigFile", Variant::from(self.config_file.clone())),
             ("LastReloadError", Variant::from(self.last_reload_error.clone())),
+            ("Notifications", Variant::from(notifications(self))),
         ]
     }
 }

@@ -23,7 +23,11 @@ const WEB1: &str = "/org/fairway/Director1/service/web/server/web1";
 
 /// Object, interface, and its properties with their types.
 const INTERFACES: [(&str, &str, &str); 5] = [
-    (ROOT, "Manager", "Cluster:s ConfigFile:s Generation:t Host:s LastReloadError:s Version:s"),
+    (
+        ROOT,
+        "Manager",
+        "Cluster:s ConfigFile:s Generation:t Host:s LastReloadError:s Notifications:a(ssttttts) Version:s",
+    ),
     (
         EDGE,
         "Group",
@@ -249,6 +253,16 @@ async fn every_property_but_the_name_is_signalled() {
     world.manager.send_modify(|m| {
         (m.host, m.cluster, m.config_file) = ("h".into(), "c".into(), "f".into());
         (m.generation, m.last_reload_error) = (2, "e".into());
+        let told = crate::notifications::Deliveries {
+            way: "hook",
+            delivered: 1,
+            failed: 2,
+            dropped: 3,
+            waiting: 4,
+            last: None,
+            error: "e".into(),
+        };
+        m.notifications.insert("move".into(), told);
     });
     world.vrrp_status.send_modify(|groups| {
         let group = groups.get_mut("edge").unwrap();

@@ -301,8 +301,10 @@ impl Task {
         };
         if changed {
             match order {
-                Some(order) => info!(service, server, order = %order.order, "order of the operator"),
-                None => info!(service, server, "the operator's order is taken back"),
+                Some(order) => {
+                    info!(event = "order", service, server, order = %order.order, "order of the operator")
+                }
+                None => info!(event = "order", service, server, "the operator's order is taken back"),
             }
             self.store.save(self.desired.overrides());
             self.hand_over_changes();
@@ -317,7 +319,7 @@ impl Task {
         let ended = self.desired.expire(SystemTime::now(), std::time::Instant::now());
         if !ended.is_empty() {
             for (service, server) in &ended {
-                info!(service, server, "the operator's order has come to its end");
+                info!(event = "order", service, server, "the operator's order has come to its end");
                 self.unpublished.extend(self.desired.find_service(service).ok());
             }
             self.store.save(self.desired.overrides());
@@ -351,7 +353,7 @@ impl Task {
     fn no_connections(&mut self, service: &str, server: &str) {
         let order = self.desired.overrides().get(service).and_then(|servers| servers.get(server));
         let Some(order) = order.copied().filter(Override::is_draining) else { return };
-        info!(service, server, "drained: no connections are left");
+        info!(event = "order", service, server, "drained: no connections are left");
         let done = Some(Override { emptied: true, ..order });
         if self.desired.order(service, server, done, std::time::Instant::now()).is_ok() {
             self.store.save(self.desired.overrides());
@@ -500,9 +502,13 @@ fn log(change: &Change) {
     let detail = verdict.detail.as_str();
     match (before, after) {
         (_, Health::Down) if before != after => {
-            warn!(service, server, check, detail, "real server is down");
+            warn!(event = "server-down", service, server, check, detail, "real server is down");
         }
-        (_, Health::Up) if before != after => info!(service, server, check, detail, "real server is up"),
+        (_, Health::Up) if before != after => {
+            // That a server comes up at the start is no news.
+            let event = (*before == Health::Down).then_some("server-up");
+            info!(event, service, server, check, detail, "real server is up");
+        }
         _ => {
             let (check_health, server_health) = (verdict.health.as_str(), after.as_str());
             info!(service, server, check, check_health, server_health, detail, "health check changed");
@@ -513,7 +519,11 @@ fn log(change: &Change) {
 fn log_quorum(change: &QuorumChange) {
     let QuorumChange { service, state, weight, sorry } = change;
     match state {
-        QuorumState::Down => warn!(service, weight, sorry_server = sorry, "quorum lost"),
-        QuorumState::Unknown | QuorumState::Up => info!(service, weight, "quorum reached"),
+        QuorumState::Down => {
+            warn!(event = "quorum-lost", service, weight, sorry_server = sorry, "quorum lost");
+        }
+        QuorumState::Unknown | QuorumState::Up => {
+            info!(event = "quorum-reached", service, weight, "quorum reached");
+        }
     }
 }

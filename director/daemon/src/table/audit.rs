@@ -63,7 +63,7 @@ impl<C: Connect> Worker<C> {
         let present = kernel.service(&key)?;
         let differs = present.as_ref() != self.image.get(&key).map(AsRef::as_ref);
         if differs {
-            warn!(service = %key, restoring = difference(key, present.as_ref(), self.image.get(&key)),
+            warn!(event = "ipvs", service = %key, restoring = difference(key, present.as_ref(), self.image.get(&key)),
                 "the kernel's table was changed behind the director's back");
             match present {
                 Some(service) => self.image.insert(key, Arc::new(service)),

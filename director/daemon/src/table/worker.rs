@@ -198,7 +198,7 @@ impl<C: Connect> Worker<C> {
         if self.info.as_ref().err() == Some(&text) {
             debug!(error = text, "IPVS is still not usable");
         } else {
-            error!(error = text, "IPVS is not usable; trying again with growing pauses");
+            error!(event = "ipvs", error = text, "IPVS is not usable; trying again with growing pauses");
         }
         self.info = Err(text);
         self.kernel = None;
@@ -294,7 +294,7 @@ impl<C: Connect> Worker<C> {
         }
         if fresh {
             for (key, failure) in failed {
-                error!(service = %key, error = %failure, "the kernel refuses a change");
+                error!(event = "ipvs", service = %key, error = %failure, "the kernel refuses a change");
                 let wanted = desired.services.get(&key).cloned();
                 self.refused.insert(key, Refusal { wanted, error: failure.to_string() });
                 match kernel.service(&key)? {

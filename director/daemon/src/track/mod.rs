@@ -158,12 +158,19 @@ impl Watch {
         let (group, tracker) = (&self.group, &self.name);
         match (verdict, self.tracker.weight) {
             (Verdict::Passing, _) => {
-                tracing::info!(group, tracker, detail, "tracker {tracker} passes: {detail}")
+                tracing::info!(
+                    event = "tracker-passing",
+                    group,
+                    tracker,
+                    detail,
+                    "tracker {tracker} passes: {detail}"
+                );
             }
             (Verdict::Number(number), _) => {
                 tracing::info!(group, tracker, detail, "tracker {tracker} adds {number} to the priority");
             }
             (Verdict::Failing, Some(weight)) => tracing::warn!(
+                event = "tracker-failing",
                 group,
                 tracker,
                 detail,
@@ -171,7 +178,13 @@ impl Watch {
                 "tracker {tracker} fails, which adds {weight} to the priority: {detail}"
             ),
             (Verdict::Failing, None) => {
-                tracing::warn!(group, tracker, detail, "tracker {tracker} fails, which is a fault: {detail}");
+                tracing::warn!(
+                    event = "tracker-failing",
+                    group,
+                    tracker,
+                    detail,
+                    "tracker {tracker} fails, which is a fault: {detail}"
+                );
             }
         }
     }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use fairway_config::{Auth, Family, IfName, Instance, VirtualMac, VrrpVersion};
-use fairway_vrrp::{Carrier, Event, Output, Place};
+use fairway_vrrp::{Carrier, Event, Output, Place, State};
 
 use super::Error;
 use super::addresses::{Failure, Repair, Spot, Vips};
@@ -199,7 +199,17 @@ impl Kernel {
                 Output::Announce { instance } => self.announce(member, instance),
                 Output::Transition { from, to, cause } => {
                     member.since = SystemTime::now();
-                    tracing::info!(group = member.name(), %from, %to, %cause, "{from} -> {to}: {cause}");
+                    let event = match to {
+                        State::Master => Some("group-master"),
+                        State::Backup => Some("group-backup"),
+                        State::Fault => Some("group-fault"),
+                        State::Init => None,
+                    };
+                    let priority = member.group.priority();
+                    tracing::info!(
+                        event, group = member.name(), %from, %to, %cause, priority,
+                        "{from} -> {to}: {cause}"
+                    );
                 }
                 Output::Event(event) => report(member, &event),
                 Output::Stopped => member.stopped = true,
@@ -361,7 +371,7 @@ impl Kernel {
             match news {
                 News::Restored(item) => {
                     member.shared.routes_restored += 1;
-                    tracing::warn!(group, "{item} was missing; put it back");
+                    tracing::warn!(event = "address-restored", group, "{item} was missing; put it back");
                 }
                 News::Foreign(item) => {
                     if self.may_complain(&format!("foreign {item}"), Instant::now()) {
@@ -441,8 +451,8 @@ impl Kernel {
 
 fn report(member: &Member, event: &Event) {
     match event {
-        Event::Stalled => tracing::error!(group = member.name(), "{event}"),
-        _ => tracing::warn!(group = member.name(), "{event}"),
+        Event::Stalled => tracing::error!(event = "vrrp-warning", group = member.name(), "{event}"),
+        _ => tracing::warn!(event = "vrrp-warning", group = member.name(), "{event}"),
     }
 }
 

@@ -49,6 +49,7 @@ use crate::status::{VrrpCommand, VrrpStatus};
 
 pub use link_watch::LinkWatch;
 pub use passing::NAMES;
+pub use secrets::read_secret;
 
 /// Why the VRRP thread could not start, or why leftovers could not be removed.
 #[derive(Debug, thiserror::Error)]

@@ -62,6 +62,16 @@ fn read<T>(
 }
 
 fn first_line(path: &Path) -> Result<Vec<u8>, String> {
+    let bytes = read_secret(path)?;
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
+}
+
+/// What is in a file that nobody but the director should read.
+///
+/// # Errors
+/// What is wrong with the file, and what to do.
+pub fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
     let unreadable = |error: std::io::Error| format!("{error}; write it, readable by the director");
     let file = File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
@@ -73,8 +83,7 @@ fn first_line(path: &Path) -> Result<Vec<u8>, String> {
     }
     let mut bytes = Vec::new();
     file.take(READ_AT_MOST).read_to_end(&mut bytes).map_err(unreadable)?;
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    Ok(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
+    Ok(bytes)
 }
 
 fn password(line: &[u8]) -> Result<[u8; PASSWORD], String> {

@@ -324,6 +324,7 @@ impl Thread {
         }
         for (owner, spot) in repair.restored {
             tracing::warn!(
+                event = "address-restored",
                 group = owner.0, instance = owner.1, interface = spot.interface, address = %spot.address,
                 "{} was missing on {}; put it back", spot.address, spot.interface
             );
@@ -337,6 +338,7 @@ impl Thread {
         }
         for (owner, spot) in repair.removed {
             tracing::warn!(
+                event = "address-restored",
                 group = owner.0, instance = owner.1, interface = spot.interface, address = %spot.address,
                 "{} was on {}, where this router does not hold it; removed it",
                 spot.address, spot.interface

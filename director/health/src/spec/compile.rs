@@ -52,7 +52,7 @@ fn header(key: &'static str, value: &str) -> Result<HeaderValue, Error> {
 }
 
 /// TLS as a check says; `host` is the name where the check gives none of its own.
-fn tls(
+pub(crate) fn tls(
     key: &'static str,
     check: Option<&Tls>,
     host: Option<&String>,

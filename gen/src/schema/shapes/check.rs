@@ -14,16 +14,16 @@ static DIGEST: Text = Text {
     examples: &["md5:d41d8cd98f00b204e9800998ecf8427e"],
 };
 
-static HEADER: Text =
+pub static HEADER: Text =
     Text { name: "header name", pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", examples: &["X-Probe"] };
 
-static HEADER_VALUE: Text = Text { name: "header value", pattern: "", examples: &["fairway"] };
+pub static HEADER_VALUE: Text = Text { name: "header value", pattern: "", examples: &["fairway"] };
 
 static DOMAIN: Text = Text { name: "domain name", pattern: "", examples: &["example.org"] };
 
 static ANSWER: Text = Text { name: "record's value", pattern: "", examples: &["192.0.2.1"] };
 
-static ARGUMENT: Text =
+pub static ARGUMENT: Text =
     Text { name: "program or argument", pattern: "", examples: &["/usr/lib/shop/check", "-v"] };
 
 static RPC: Text = Text { name: "gRPC service", pattern: "", examples: &["shop.Cart"] };
@@ -136,7 +136,7 @@ static HTTP: Shape = Shape {
     ],
 };
 
-static TLS: Shape = Shape {
+pub static TLS: Shape = Shape {
     name: "tls",
     doc: "TLS on a probe's connection.",
     keys: &[

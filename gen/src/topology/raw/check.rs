@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use fairway_config::{Check, Config, SCHEMA_VERSION};
+use fairway_config::{Check, Config};
 
+use super::bare_config;
 use crate::reader::{Part, Value};
 use crate::report::{Problems, Rule};
 
@@ -25,16 +26,7 @@ pub(super) fn read_check(problems: &mut Problems, value: Value<'_>, name: Range<
 
 /// Asks the schema of director.toml, which owns the rules, and finds the place of what it says.
 fn check_rules(problems: &mut Problems, value: &Value<'_>, name: Range<usize>, part: &Part<Check>) {
-    let config = Config {
-        version: SCHEMA_VERSION,
-        cluster: String::new(),
-        host: String::new(),
-        ipvs: fairway_config::Ipvs::default(),
-        connection_sync: None,
-        checks: BTreeMap::from([("x".to_owned(), part.value.clone())]),
-        failover: Vec::new(),
-        services: Vec::new(),
-    };
+    let config = Config { checks: BTreeMap::from([("x".to_owned(), part.value.clone())]), ..bare_config() };
     let Err(fairway_config::Error::Invalid(found)) = config.validate() else { return };
     for problem in found {
         let below = problem.at.strip_prefix("checks.x").unwrap_or_default();

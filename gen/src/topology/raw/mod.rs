@@ -3,14 +3,17 @@
 mod check;
 mod failover;
 mod hosts;
+mod notify;
 mod route;
 mod service;
 mod text;
 mod track;
 mod tunnel;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+use fairway_config::{Config, Ipvs, SCHEMA_VERSION};
 use serde_spanned::Spanned;
 
 use crate::reader::{Named, Table, Value};
@@ -19,6 +22,7 @@ use crate::report::{Problems, Rule};
 pub use check::RawCheck;
 pub use failover::{RawDirectors, RawGroup, RawVrid};
 pub use hosts::{RawHost, RawInterface, RawNetwork, RawVirtualIp};
+pub use notify::RawNotify;
 pub use route::{RawRoute, RawRule};
 pub use service::{RawCheckUse, RawFwmark, RawPersistence, RawServer, RawService};
 pub use text::{AddressText, AllowText, ListenTarget, ListenText, Ports};
@@ -49,6 +53,8 @@ pub struct RawTopology {
     pub checks: Named<RawCheck>,
     /// `[services.X]`.
     pub services: Named<RawService>,
+    /// `[notify.X]`.
+    pub notify: Named<RawNotify>,
 }
 
 /// What the directors' firewall does with packets no rule accepts.
@@ -106,9 +112,25 @@ impl RawTopology {
             failover: section(problems, root.optional("failover"), failover::read_group),
             checks: section(problems, root.optional("checks"), check::read_check),
             services: section(problems, root.optional("services"), service::read_service),
+            notify: section(problems, root.optional("notify"), notify::read_notify),
         };
         root.finish(problems);
         raw
+    }
+}
+
+/// A configuration with nothing in it, to ask the schema of director.toml about parts.
+pub fn bare_config() -> Config {
+    Config {
+        version: SCHEMA_VERSION,
+        cluster: String::new(),
+        host: String::new(),
+        ipvs: Ipvs::default(),
+        connection_sync: None,
+        checks: BTreeMap::new(),
+        notify: BTreeMap::new(),
+        failover: Vec::new(),
+        services: Vec::new(),
     }
 }
 

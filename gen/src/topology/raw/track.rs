@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use fairway_config::{
-    Config, FailoverGroup, IfName, Initial, Period, Preempt, SCHEMA_VERSION, TrackedFile, TrackedProcess,
-    TrackedScript, Tracker,
+    Config, FailoverGroup, IfName, Initial, Period, Preempt, TrackedFile, TrackedProcess, TrackedScript,
+    Tracker,
 };
 use serde::Deserialize;
 
+use super::bare_config;
 use crate::reader::{Part, Value};
 use crate::report::{Problems, Rule};
 
@@ -109,16 +110,7 @@ fn rules(problems: &mut Problems, value: &Value<'_>, name: Range<usize>, part: &
         instances: Vec::new(),
         track: BTreeMap::from([("x".to_owned(), tracker)]),
     };
-    let config = Config {
-        version: SCHEMA_VERSION,
-        cluster: String::new(),
-        host: String::new(),
-        ipvs: fairway_config::Ipvs::default(),
-        connection_sync: None,
-        checks: BTreeMap::new(),
-        failover: vec![group],
-        services: Vec::new(),
-    };
+    let config = Config { failover: vec![group], ..bare_config() };
     let Err(fairway_config::Error::Invalid(found)) = config.validate() else { return };
     for problem in found {
         let Some(below) = problem.at.strip_prefix("failover.x.track.x") else { continue };

@@ -51,6 +51,11 @@ pub fn resolve(raw: &RawTopology, problems: &mut Problems) -> Topology {
         groups,
         checks: resolved.checks,
         services: resolved.services,
+        notify: raw
+            .notify
+            .iter()
+            .filter_map(|(name, entry)| Some((name.clone(), entry.value.notify.as_deref()?.clone())))
+            .collect(),
         nat_routes: resolved.nat_routes,
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
-use fairway_config::{Check, Config, SCHEMA_VERSION};
+use fairway_config::{Check, Config};
 use serde_spanned::Spanned;
 
 use super::super::Service;
-use super::super::raw::{RawCheckUse, RawService};
+use super::super::raw::{RawCheckUse, RawService, bare_config};
 use crate::reader::Entry;
 use crate::report::{Problems, Rule};
 
@@ -30,16 +30,7 @@ pub(super) fn rules(
         let named =
             part.checks.iter().chain(part.real_servers.iter().flat_map(|s| s.checks.iter().flatten()));
         let named = named.filter_map(|name| Some((name.clone(), checks.get(name)?.clone()))).collect();
-        let config = Config {
-            version: SCHEMA_VERSION,
-            cluster: String::new(),
-            host: String::new(),
-            ipvs: fairway_config::Ipvs::default(),
-            connection_sync: None,
-            checks: named,
-            failover: Vec::new(),
-            services: vec![part],
-        };
+        let config = Config { checks: named, services: vec![part], ..bare_config() };
         let Err(fairway_config::Error::Invalid(found)) = config.validate() else { continue };
         for problem in found {
             let Some(place) = problem.at.strip_prefix(&prefix) else { continue };

@@ -95,6 +95,7 @@ impl World {
             generation: 1,
             config_file: "/etc/fairway/director.toml".to_owned(),
             last_reload_error: String::new(),
+            notifications: BTreeMap::new(),
         });
         let core = Core {
             manager: manager_receiver,

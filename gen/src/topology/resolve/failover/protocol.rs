@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use fairway_config::{Config, Priority, SCHEMA_VERSION, VrrpVersion};
+use fairway_config::{Config, Priority, VrrpVersion};
 use serde_spanned::Spanned;
 
 use crate::reader::Entry;
 use crate::report::{Problems, Rule};
-use crate::topology::raw::RawGroup;
+use crate::topology::raw::{RawGroup, bare_config};
 use crate::topology::{Group, Host, Interface};
 
 /// The rules of the protocol, as the schema of director.toml has them.
@@ -69,14 +69,8 @@ fn schema_problems(name: &str, group: &Group) -> Vec<fairway_config::Problem> {
     };
     let priority = Priority::new(100).expect("100 is a priority");
     let config = Config {
-        version: SCHEMA_VERSION,
-        cluster: String::new(),
-        host: String::new(),
-        ipvs: fairway_config::Ipvs::default(),
-        connection_sync: None,
-        checks: std::collections::BTreeMap::new(),
         failover: vec![group.for_director(name, ("", &host), priority, |_| Vec::new())],
-        services: Vec::new(),
+        ..bare_config()
     };
     let Err(fairway_config::Error::Invalid(mut found)) = config.validate() else { return Vec::new() };
     let mut seen = std::collections::HashSet::new();
