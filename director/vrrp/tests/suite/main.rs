@@ -5,6 +5,7 @@ mod announcements;
 mod election;
 mod groups;
 mod handover;
+mod hostile;
 mod intake;
 mod matrix;
 mod operations;

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use fairway_config::Family;
 use fairway_vrrp::{
-    Carrier, Group, GroupConfig, Input, Output, Place, Received, Saved, State, group_address,
+    Carrier, Cause, Group, GroupConfig, Input, Output, Place, Received, Saved, State, group_address,
 };
 
+use super::causes::Ears;
 use super::random::Random;
 use crate::rig::{address, origin};
 
@@ -56,6 +57,8 @@ pub struct Router {
     queue: Vec<Packet>,
     /// What the process left for the next one, and when.
     saved: Option<(Saved, Duration)>,
+    /// What it heard, as the network knows it.
+    pub ears: Ears,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +108,7 @@ impl Lan {
                     frozen: false,
                     queue: Vec::new(),
                     saved: None,
+                    ears: Ears::default(),
                 })
                 .collect(),
             hears: vec![vec![vec![true; routers]; routers]; networks],
@@ -123,6 +127,7 @@ impl Lan {
         let it = &mut self.routers[router];
         it.group = Some(Group::new(it.config.clone()));
         (it.paused_until, it.saved) = (None, None);
+        it.ears = Ears::default();
         it.queue.clear();
         let holding = it.places.contains(&Place::Interface);
         for network in 0..self.networks() {
@@ -239,6 +244,18 @@ impl Lan {
         for output in outputs {
             self.carry_out(router, output);
         }
+        self.check_members(router);
+    }
+
+    /// The members of a group agree: who is backup, or not fit to be master, has no VIP on any network.
+    fn check_members(&self, router: usize) {
+        let places = &self.routers[router].places;
+        if let Some(state @ (State::Backup | State::Fault)) = self.state(router) {
+            assert!(
+                !places.contains(&Place::Interface),
+                "router {router} is {state} and has VIPs: {places:?}"
+            );
+        }
     }
 
     fn carry_out(&mut self, router: usize, output: Output) {
@@ -251,7 +268,15 @@ impl Lan {
             }
             Output::Vips { instance, place } => return self.set_place(router, instance, place),
             Output::Announce { instance } => Seen::Announce(instance),
-            Output::Transition { to, .. } => Seen::To(to),
+            Output::Transition { from, to, cause } => {
+                if from == State::Fault {
+                    self.routers[router].ears.listen_anew();
+                }
+                if to == State::Master {
+                    self.check_cause(router, &cause);
+                }
+                Seen::To(to)
+            }
             Output::Event(_) => return,
             Output::Stopped => {
                 self.routers[router].group = None;
@@ -333,7 +358,17 @@ impl Lan {
         }
     }
 
+    /// No election without a cause: who becomes master has a reason that the network can confirm.
+    fn check_cause(&self, router: usize, cause: &Cause) {
+        let it = &self.routers[router];
+        let priority = it.group.as_ref().map_or(0, |group| group.instances()[0].priority());
+        it.ears.confirm(router, self.now, it.config.group.preempt, priority, cause);
+    }
+
     fn deliver(&mut self, to: usize, packet: &Packet) {
+        let interval = self.routers[packet.from].config.group.instances[packet.network].advert_interval.get();
+        let source = self.address(packet.network, packet.from);
+        self.routers[to].ears.hear(packet.from, source, self.now, packet.payload[2], interval);
         let received = Received {
             source: self.address(packet.network, packet.from),
             destination: group_address(Family::Ipv4),

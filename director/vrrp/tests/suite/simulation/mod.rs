@@ -1,6 +1,7 @@
 //! Routers on simulated networks, with a seeded scheduler. Every assertion names the seed.
 
-mod chaos;
+mod causes;
+pub mod chaos;
 mod lan;
 mod partitions;
 mod random;
