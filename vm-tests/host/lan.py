@@ -117,6 +117,10 @@ class Lan:
         self.spaces.append(space)
         run(["ip", "-n", space, "link", "set", "lo", "up"])
 
+    def cut(self, host: Host, cut: bool) -> None:
+        """Pulls the host's cable out of the switch, or puts it back."""
+        run(["ip", "-n", self.switch, "link", "set", "p-" + host.name, "down" if cut else "up"])
+
     def drop_vrrp(self, drop: bool) -> None:
         """Makes the switch drop every advert, or stop dropping them."""
         rules = "table bridge split\ndelete table bridge split\n"

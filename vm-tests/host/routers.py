@@ -37,6 +37,7 @@ class Router:
     unicast: bool = False  # between the hosts a and b
     virtual_mac: bool = False
     from_base: bool = False  # with a virtual MAC: adverts leave from eth0
+    extra: str = ""  # more of our topology
 
     def but(self, **changes) -> Router:
         return replace(self, **changes)
@@ -181,7 +182,7 @@ def topology(host: Host, router: Router, directory: Path) -> str:
         key.write_text(router.password + "\n")
         key.chmod(0o600)
         lines.append(f'auth = {{ {router.auth} = {{ key-file = "{key}" }} }}')
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, router.extra]) + "\n"
 
 
 def keepalived(host: Host, router: Router, scratch: Path) -> Daemon:

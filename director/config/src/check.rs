@@ -5,6 +5,7 @@ mod values;
 
 use serde::{Deserialize, Serialize};
 
+use crate::BfdCheck;
 use crate::types::Period;
 
 pub use kinds::{
@@ -62,6 +63,9 @@ pub struct Check {
     /// `ping = {}`: ICMP echo is answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ping: Option<PingCheck>,
+    /// `bfd = {}`: a BFD session with it is up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<BfdCheck>,
     /// `script = {..}`: a program exits with status 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script: Option<ScriptCheck>,
@@ -93,6 +97,7 @@ impl Default for Check {
             dns: None,
             udp: None,
             ping: None,
+            bfd: None,
             script: None,
             file: None,
             agent: None,
@@ -134,6 +139,8 @@ pub enum Probe<'a> {
     Udp(&'a UdpCheck),
     /// ICMP echo.
     Ping(&'a PingCheck),
+    /// BFD session.
+    Bfd(&'a BfdCheck),
     /// A program's exit status.
     Script(&'a ScriptCheck),
     /// A file's content.
@@ -164,6 +171,7 @@ impl Probe<'_> {
             Self::Dns(_) => "dns",
             Self::Udp(_) => "udp",
             Self::Ping(_) => "ping",
+            Self::Bfd(_) => "bfd",
             Self::Script(_) => "script",
             Self::File(_) => "file",
             Self::Agent(_) => "agent",
@@ -181,15 +189,15 @@ impl Probe<'_> {
                 DnsTransport::Udp => ProbeTransport::Udp,
             },
             Self::Udp(_) => ProbeTransport::Udp,
-            Self::Ping(_) | Self::Script(_) | Self::File(_) => ProbeTransport::None,
+            Self::Ping(_) | Self::Bfd(_) | Self::Script(_) | Self::File(_) => ProbeTransport::None,
         }
     }
 }
 
 impl Check {
     /// The keys of all probe kinds.
-    pub const KINDS: [&'static str; 10] =
-        ["tcp", "http", "grpc", "smtp", "dns", "udp", "ping", "script", "file", "agent"];
+    pub const KINDS: [&'static str; 11] =
+        ["tcp", "http", "grpc", "smtp", "dns", "udp", "ping", "bfd", "script", "file", "agent"];
 
     /// Every probe kind that is given.
     pub fn probes(&self) -> impl Iterator<Item = Probe<'_>> {
@@ -201,6 +209,7 @@ impl Check {
             self.dns.as_ref().map(Probe::Dns),
             self.udp.as_ref().map(Probe::Udp),
             self.ping.as_ref().map(Probe::Ping),
+            self.bfd.as_ref().map(Probe::Bfd),
             self.script.as_ref().map(Probe::Script),
             self.file.as_ref().map(Probe::File),
             self.agent.as_ref().map(Probe::Agent),

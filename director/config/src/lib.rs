@@ -14,6 +14,7 @@
 //! # Ok::<(), fairway_config::Error>(())
 //! ```
 
+mod bfd;
 mod check;
 mod failover;
 mod notify;
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use bfd::{AdminDown, BfdCheck, BfdKey, BfdSession, TrackedBfd};
 pub use check::{
     AgentCheck, Check, Digest, DnsCheck, DnsRecord, DnsTransport, FileCheck, GrpcCheck, HttpCheck,
     HttpMethod, Payload, PingCheck, Probe, ProbeTransport, ScriptCheck, SmtpCheck, StatusRange, TcpCheck,

@@ -261,6 +261,7 @@ macro_rules! text_rule {
     };
 }
 
+mod bfd;
 mod checks;
 mod notify;
 mod services;

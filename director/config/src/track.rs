@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::TrackedBfd;
 use crate::types::{IfName, Period};
 
 /// Something that is watched for a failover group. Exactly one kind is given.
@@ -43,6 +44,9 @@ pub struct Tracker {
     /// `ping = "192.0.2.1"`: the address answers ICMP echo.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ping: Option<IpAddr>,
+    /// `bfd = {..}`: a BFD session with a neighbour is up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<TrackedBfd>,
     /// `services = ["web"]`: these virtual services of this director have their quorum.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<String>,
@@ -154,6 +158,7 @@ impl Default for Tracker {
             interface: None,
             unit: None,
             ping: None,
+            bfd: None,
             services: Vec::new(),
             script: None,
             file: None,
@@ -171,6 +176,8 @@ pub enum Tracked<'a> {
     Unit(&'a str),
     /// An address that answers ICMP echo.
     Ping(IpAddr),
+    /// A neighbour with which a BFD session is up.
+    Bfd(&'a TrackedBfd),
     /// Virtual services.
     Services(&'a [String]),
     /// A program's exit status.
@@ -188,6 +195,7 @@ impl Tracked<'_> {
             Self::Interface(_) => "interface",
             Self::Unit(_) => "unit",
             Self::Ping(_) => "ping",
+            Self::Bfd(_) => "bfd",
             Self::Services(_) => "services",
             Self::Script(_) => "script",
             Self::File(_) => "file",
@@ -198,8 +206,8 @@ impl Tracked<'_> {
 
 impl Tracker {
     /// The keys of all kinds.
-    pub const KINDS: [&'static str; 7] =
-        ["interface", "unit", "ping", "services", "script", "file", "process"];
+    pub const KINDS: [&'static str; 8] =
+        ["interface", "unit", "ping", "bfd", "services", "script", "file", "process"];
 
     /// Every kind that is given.
     pub fn kinds(&self) -> impl Iterator<Item = Tracked<'_>> {
@@ -207,6 +215,7 @@ impl Tracker {
             self.interface.as_ref().map(Tracked::Interface),
             self.unit.as_deref().map(Tracked::Unit),
             self.ping.map(Tracked::Ping),
+            self.bfd.as_ref().map(Tracked::Bfd),
             (!self.services.is_empty()).then_some(Tracked::Services(&self.services)),
             self.script.as_ref().map(Tracked::Script),
             self.file.as_ref().map(Tracked::File),

@@ -1,5 +1,6 @@
 //! The rules that hold between keys. Each names where it was broken and what to do.
 
+mod bfd;
 mod check;
 mod notify;
 mod route;
@@ -61,6 +62,7 @@ pub(crate) fn problems(config: &Config) -> Vec<Problem> {
     route::problems(&mut found, &config.failover);
     service::problems(&mut found, config);
     notify::problems(&mut found, config);
+    bfd::problems(&mut found, config);
     found.0
 }
 

@@ -36,6 +36,7 @@ pub fn render(found: Option<(&Director, &Statistics)>) -> Result<String, std::fm
         of_director(&mut registry, director);
         of_notifications(&mut registry, director);
         of_groups(&mut registry, director);
+        of_bfd(&mut registry, director);
         of_services(&mut registry, director);
         of_counters(&mut registry, statistics);
     }
@@ -101,6 +102,20 @@ fn of_groups(registry: &mut Registry, director: &Director) {
     }
 }
 
+fn of_bfd(registry: &mut Registry, director: &Director) {
+    let up = gauges(registry, "bfd_session_up", "Whether a BFD session is up");
+    let detection = gauges(
+        registry,
+        "bfd_detection_time_seconds",
+        "After how long a silence the neighbour counts as gone",
+    );
+    for session in &director.bfd {
+        let labels = vec![("session", session.name.clone())];
+        set(&up, labels.clone(), truth(session.state == "up"));
+        set(&detection, labels, number(session.detection_time_usec) / 1e6);
+    }
+}
+
 fn of_services(registry: &mut Registry, director: &Director) {
     let quorum = gauges(registry, "service_quorum", "Whether a service has its quorum");
     let sorry = gauges(registry, "service_sorry", "Whether the sorry server serves");
@@ -131,6 +146,8 @@ fn of_services(registry: &mut Registry, director: &Director) {
 fn of_counters(registry: &mut Registry, statistics: &Statistics) {
     let of_group = |(name, counters)| (vec![("group", String::clone(name))], counters);
     counted(registry, "group", statistics.groups.iter().map(of_group).collect());
+    let of_session = |(name, counters)| (vec![("session", String::clone(name))], counters);
+    counted(registry, "bfd", statistics.bfd.iter().map(of_session).collect());
     let of_service = |(name, counters)| (vec![("service", String::clone(name))], counters);
     counted(registry, "service", statistics.services.iter().map(of_service).collect());
     let instances = statistics.instances.iter().flat_map(|(group, instances)| {

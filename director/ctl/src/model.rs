@@ -15,6 +15,8 @@ pub const MANAGER: &str = "org.fairway.Director1.Manager";
 pub const GROUP: &str = "org.fairway.Director1.Group";
 /// Interface of a VRRP instance.
 pub const INSTANCE: &str = "org.fairway.Director1.Instance";
+/// Interface of a BFD session.
+pub const BFD: &str = "org.fairway.Director1.BfdSession";
 /// Interface of a virtual service.
 pub const SERVICE: &str = "org.fairway.Director1.VirtualService";
 /// Interface of a real server.
@@ -42,6 +44,8 @@ pub struct Director {
     pub notifications: Vec<Notification>,
     /// Failover groups, by name.
     pub groups: Vec<Group>,
+    /// BFD sessions, by name.
+    pub bfd: Vec<BfdSession>,
     /// Virtual services, by name.
     pub services: Vec<Service>,
 }
@@ -161,6 +165,32 @@ impl From<(String, String, String, i32, String)> for Tracker {
     }
 }
 
+/// A BFD session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BfdSession {
+    /// Address of the neighbour, with its interface where that is needed.
+    pub name: String,
+    /// `admin-down`, `down`, `init` or `up`.
+    pub state: String,
+    /// The state that the neighbour told last.
+    pub remote_state: String,
+    /// Why the session was last taken down.
+    pub diagnostic: String,
+    /// Why the neighbour last took it down.
+    pub remote_diagnostic: String,
+    /// Our name for it on the wire.
+    pub discriminator: u32,
+    /// The neighbour's; 0 while it is not heard.
+    pub remote_discriminator: u32,
+    /// Time between our packets, before jitter.
+    pub transmit_interval_usec: u64,
+    /// After how long a silence the neighbour counts as gone; 0 while that is unknown.
+    pub detection_time_usec: u64,
+    /// The object.
+    #[serde(skip)]
+    pub path: String,
+}
+
 /// A virtual service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Service {
@@ -255,6 +285,7 @@ impl Director {
         let (mut groups, mut instances) = (take(&mut objects, GROUP), take(&mut objects, INSTANCE));
         let (mut services, mut servers) = (take(&mut objects, SERVICE), take(&mut objects, SERVER));
         let groups = groups.drain().map(|(_, mut o)| Group::new(&mut o, &mut instances));
+        let sessions = take(&mut objects, BFD).into_values().map(BfdSession::new);
         let services = services.drain().map(|(_, mut o)| Service::new(&mut o, &mut servers));
         Ok(Self {
             version: manager.get("Version")?,
@@ -269,6 +300,7 @@ impl Director {
                 .map(Notification::from)
                 .collect(),
             groups: sorted(groups, |g| &g.name)?,
+            bfd: sorted(sessions, |s| &s.name)?,
             services: sorted(services, |s| &s.name)?,
         })
     }
@@ -307,6 +339,23 @@ impl Instance {
             master_address: object.get("MasterAddress")?,
             virtual_addresses: object.get("VirtualAddresses")?,
             excluded_addresses: object.get("ExcludedAddresses")?,
+            path: object.path,
+        })
+    }
+}
+
+impl BfdSession {
+    fn new(mut object: Object) -> anyhow::Result<Self> {
+        Ok(Self {
+            name: object.get("Name")?,
+            state: object.get("State")?,
+            remote_state: object.get("RemoteState")?,
+            diagnostic: object.get("Diagnostic")?,
+            remote_diagnostic: object.get("RemoteDiagnostic")?,
+            discriminator: object.get("Discriminator")?,
+            remote_discriminator: object.get("RemoteDiscriminator")?,
+            transmit_interval_usec: object.get("TransmitInterval")?,
+            detection_time_usec: object.get("DetectionTime")?,
             path: object.path,
         })
     }
@@ -406,6 +455,9 @@ pub fn countable(director: &Director) -> Vec<(Key, &'static str, String)> {
             let key = Key::Instance(group.name.clone(), instance.name.clone());
             all.push((key, INSTANCE, instance.path.clone()));
         }
+    }
+    for session in &director.bfd {
+        all.push((Key::Bfd(session.name.clone()), BFD, session.path.clone()));
     }
     for service in &director.services {
         all.push((Key::Service(service.name.clone()), SERVICE, service.path.clone()));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::model::{Director, Group, Notification, Seen, Server, Service};
+use crate::model::{BfdSession, Director, Group, Notification, Seen, Server, Service};
 
 /// The whole status; `now` dates the transitions.
 pub fn status(director: &Director, now: SystemTime) -> String {
@@ -33,6 +33,10 @@ pub fn status(director: &Director, now: SystemTime) -> String {
     if director.groups.iter().any(|group| !group.routes.is_empty()) {
         out.push('\n');
         out.push_str(&routes(&director.groups));
+    }
+    if !director.bfd.is_empty() {
+        out.push('\n');
+        out.push_str(&bfd(&director.bfd));
     }
     if !director.services.is_empty() {
         out.push('\n');
@@ -128,6 +132,22 @@ fn routes(groups: &[Group]) -> String {
             };
             table.row(vec![group.name.clone(), route.clone(), state.to_owned()]);
         }
+    }
+    table.render()
+}
+
+fn bfd(sessions: &[BfdSession]) -> String {
+    let mut table =
+        Table::new(&["BFD SESSION", "STATE", "NEIGHBOUR'S", "INTERVAL", "DETECTION", "DIAGNOSTIC"]);
+    for session in sessions {
+        table.row(vec![
+            session.name.clone(),
+            session.state.clone(),
+            session.remote_state.clone(),
+            interval(session.transmit_interval_usec),
+            interval(session.detection_time_usec),
+            if session.state == "up" { String::new() } else { session.diagnostic.clone() },
+        ]);
     }
     table.render()
 }

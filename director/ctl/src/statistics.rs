@@ -17,6 +17,8 @@ pub enum Key {
     Group(String),
     /// A VRRP instance: group and name.
     Instance(String, String),
+    /// A BFD session.
+    Bfd(String),
     /// A virtual service.
     Service(String),
     /// A real server: service and name.
@@ -28,6 +30,7 @@ impl fmt::Display for Key {
         match self {
             Self::Group(name) => write!(f, "group {name}"),
             Self::Instance(group, name) => write!(f, "instance {name} of group {group}"),
+            Self::Bfd(name) => write!(f, "BFD session {name}"),
             Self::Service(name) => write!(f, "service {name}"),
             Self::Server(service, name) => write!(f, "server {name} of service {service}"),
         }
@@ -41,6 +44,8 @@ pub struct Statistics {
     pub groups: BTreeMap<String, Counters>,
     /// VRRP instances by group.
     pub instances: BTreeMap<String, BTreeMap<String, Counters>>,
+    /// BFD sessions.
+    pub bfd: BTreeMap<String, Counters>,
     /// Virtual services.
     pub services: BTreeMap<String, Counters>,
     /// Real servers by service.
@@ -59,6 +64,9 @@ impl Statistics {
                 Key::Instance(group, name) => {
                     sorted.instances.entry(group).or_default().insert(name, counters);
                 }
+                Key::Bfd(name) => {
+                    sorted.bfd.insert(name, counters);
+                }
                 Key::Service(name) => {
                     sorted.services.insert(name, counters);
                 }
@@ -70,16 +78,18 @@ impl Statistics {
         sorted
     }
 
-    /// Tables for people: one line a counter for VRRP, one line an object for IPVS.
+    /// Tables for people: one line a counter for VRRP and BFD, one line an object for IPVS.
     pub fn render(&self) -> String {
         let mut tables = Vec::new();
         let vrrp: Vec<_> = two_levels(&self.groups, &self.instances);
-        if !vrrp.is_empty() {
+        let bfd: Vec<Row<'_>> =
+            self.bfd.iter().map(|(name, counters)| (name.as_str(), None, counters)).collect();
+        for rows in [vrrp, bfd].into_iter().filter(|rows| !rows.is_empty()) {
             let mut head = vec!["COUNTER"];
-            head.extend(vrrp.iter().map(|(parent, child, _)| child.unwrap_or(parent)));
+            head.extend(rows.iter().map(|(parent, child, _)| child.unwrap_or(parent)));
             let mut table = Table::new(&head);
-            for counter in names(&vrrp) {
-                let values = vrrp.iter().map(|(.., counters)| value(counters, counter));
+            for counter in names(&rows) {
+                let values = rows.iter().map(|(.., counters)| value(counters, counter));
                 table.row(std::iter::once(counter.to_owned()).chain(values).collect());
             }
             tables.push(table.render());

@@ -111,6 +111,21 @@ fn objects() -> ManagedObjects {
             ]),
         ),
         (
+            "/b",
+            model::BFD,
+            properties([
+                ("Name", "192.0.2.254".into()),
+                ("State", "down".into()),
+                ("RemoteState", "up".into()),
+                ("Diagnostic", "control detection time expired".into()),
+                ("RemoteDiagnostic", "no diagnostic".into()),
+                ("Discriminator", 7u32.into()),
+                ("RemoteDiscriminator", 0u32.into()),
+                ("TransmitInterval", 1_000_000u64.into()),
+                ("DetectionTime", 150_000u64.into()),
+            ]),
+        ),
+        (
             "/s",
             model::SERVICE,
             properties([
@@ -165,6 +180,9 @@ edge   uplink   interface  waiting  fault    no result yet
 GROUP  ROUTE OR RULE                      IN KERNEL
 edge   route 10.9.0.0/16 via 192.0.2.254  yes
 edge   rule 9                             missing
+
+BFD SESSION  STATE  NEIGHBOUR'S  INTERVAL  DETECTION  DIAGNOSTIC
+192.0.2.254  down   up           1s        150ms      control detection time expired
 
 SERVICE  ADDRESS               SCHEDULER  SERVERS UP  QUORUM              KERNEL
 web      tcp [2001:db8::1]:80  wlc        2 of 3      down, sorry server  programmed
@@ -226,6 +244,15 @@ fn json_has_stable_keys() {
             ],
         }])
     );
+    assert_eq!(
+        json["bfd"],
+        serde_json::json!([{
+            "name": "192.0.2.254", "state": "down", "remote_state": "up",
+            "diagnostic": "control detection time expired", "remote_diagnostic": "no diagnostic",
+            "discriminator": 7, "remote_discriminator": 0,
+            "transmit_interval_usec": 1_000_000, "detection_time_usec": 150_000,
+        }])
+    );
     let servers = json["services"][0]["servers"].as_array().unwrap();
     assert_eq!(servers[0]["effective_weight"], 3);
     assert!(servers[1]["effective_weight"].is_null(), "not in the table");
@@ -265,6 +292,7 @@ fn statistics_show_vrrp_by_counter_and_ipvs_by_object() {
         [
             (Key::Group("edge".into()), counters(&[("transitions", 2)])),
             (Key::Instance("edge".into(), "edge-public".into()), counters(&[("sent", 10), ("heard", 3)])),
+            (Key::Bfd("192.0.2.254".into()), counters(&[("downs", 1)])),
             (Key::Server("web".into(), "web".into()), counters(&[("connections", 4)])),
             (Key::Service("web".into()), counters(&[("connections", 5), ("bytes_in", 600)])),
         ]
@@ -275,6 +303,9 @@ COUNTER      edge  edge-public
 heard        -     3
 sent         -     10
 transitions  2     -
+
+COUNTER  192.0.2.254
+downs    1
 
 SERVICE  SERVER  bytes_in  connections
 web      (all)   600       5
@@ -291,6 +322,7 @@ fn metrics_are_open_metrics_text() {
     let statistics = Statistics::new(
         [
             (Key::Instance("edge".into(), "edge-public".into()), counters(&[("adverts_sent", 10)])),
+            (Key::Bfd("192.0.2.254".into()), counters(&[("packets-received", 30)])),
             (
                 Key::Server("web".into(), "web1".into()),
                 counters(&[("connections", 4), ("active-connections", 2), ("connections-per-second", 1)]),
@@ -310,6 +342,9 @@ fn metrics_are_open_metrics_text() {
         "fairway_reload_failed 1.0",
         "fairway_notify_delivered_total{receiver=\"move\"} 3",
         "fairway_notify_waiting{receiver=\"oncall\"} 4.0",
+        "fairway_bfd_session_up{session=\"192.0.2.254\"} 0.0",
+        "fairway_bfd_detection_time_seconds{session=\"192.0.2.254\"} 0.15",
+        "fairway_bfd_packets_received_total{session=\"192.0.2.254\"} 30",
         "fairway_service_quorum{service=\"web\"} 0.0",
         "fairway_service_sorry{service=\"web\"} 1.0",
         "fairway_server_up{service=\"web\",server=\"web2\"} 0.0",

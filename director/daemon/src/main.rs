@@ -1,5 +1,6 @@
 //! The director daemon: VRRP, IPVS and health checks under D-Bus control.
 
+mod bfd;
 mod bus;
 mod config;
 mod descriptors;

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use zbus::connection::Builder;
 
+use crate::bfd::{self, BfdCommand};
 use crate::bus::{self, Core, ManagerStatus, Reload};
 use crate::descriptors::{self, Named};
 use crate::lock::Lock;
@@ -36,6 +37,8 @@ const IPVS_STOP: Duration = Duration::from_secs(10);
 
 /// What is told of the stop is told within this time.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Neighbours that do not answer are not waited for longer than the BFD thread does.
+const BFD_STOP: Duration = Duration::from_secs(2);
 
 /// Runs the director until it is told to stop.
 ///
@@ -73,6 +76,7 @@ struct Director {
     notify: Notify,
     vrrp: Handle<VrrpCommand>,
     vrrp_status: watch::Receiver<VrrpStatus>,
+    bfd: Handle<BfdCommand>,
     services: Handle<ServicesCommand>,
     services_status: watch::Receiver<ServicesStatus>,
     table_status: watch::Receiver<TableStatus>,
@@ -116,6 +120,8 @@ impl Director {
         let (flush, flushes) = mpsc::unbounded_channel();
         let (deliveries, notifications) = watch::channel(notifications::Status::new());
         tokio::spawn(notifications::run(events, wanted, flushes, deliveries));
+        let (bfd_sessions, inherited): (Vec<_>, _) =
+            inherited.into_iter().partition(|(name, _)| name == bfd::STATE);
         let heartbeat = Heartbeat::default();
         let (vrrp, vrrp_commands) = Handle::new();
         let (vrrp_sender, vrrp_status) = watch::channel(VrrpStatus::new());
@@ -123,6 +129,10 @@ impl Director {
         let _thread =
             vrrp::spawn(config.failover.clone(), vrrp_commands, vrrp_sender, heartbeat.clone(), inherited)
                 .context("cannot start VRRP")?;
+        let (bfd, bfd_commands) = Handle::new();
+        let (bfd_sender, bfd_status) = watch::channel(bfd::BfdStatus::new());
+        bfd::spawn(config.bfd_sessions(), bfd_commands, bfd_sender, bfd_sessions)
+            .context("cannot start the BFD thread")?;
         let table = TableHandle::spawn().context("cannot start the IPVS thread")?;
         let table_status = table.status();
         let (services, services_commands) = Handle::new();
@@ -131,14 +141,16 @@ impl Director {
             config.clone(),
             table,
             Store::from_environment(),
+            bfd::paths(bfd_status.clone()),
             vrrp_status.clone(),
             services_commands,
             services_sender,
         ));
         let (sync, wanted) = watch::channel(config.connection_sync.clone());
         tokio::spawn(sync::run(wanted));
+        let eyes = track::Eyes { services: services_status.clone(), bfd: bfd_status.clone() };
         let (tracked, wanted) = watch::channel(config.failover.clone());
-        tokio::spawn(track::run(vrrp.clone(), services_status.clone(), wanted));
+        tokio::spawn(track::run(vrrp.clone(), eyes, wanted));
         let (reload, reloads) = Handle::new();
         let (manager, manager_status) = watch::channel(ManagerStatus {
             host: config.host.clone(),
@@ -151,8 +163,10 @@ impl Director {
         let core = Core {
             manager: manager_status,
             vrrp_status: vrrp_status.clone(),
+            bfd_status,
             services_status: services_status.clone(),
             vrrp: vrrp.clone(),
+            bfd: bfd.clone(),
             services: services.clone(),
             reload,
             shown: Arc::default(),
@@ -176,6 +190,7 @@ impl Director {
             notify,
             vrrp,
             vrrp_status,
+            bfd,
             services,
             services_status,
             table_status,
@@ -286,6 +301,7 @@ impl Director {
             .map_err(|error| Refused(error.to_string()))?;
         reload::apply(&self.vrrp, &self.services, &self.config, &new).await?;
         self.sync.send_replace(new.connection_sync.clone());
+        self.bfd.tell(BfdCommand::Configure { sessions: new.bfd_sessions() });
         self.tracked.send_replace(new.failover.clone());
         self.told_of.send_replace(new.clone());
         self.config = new;
@@ -296,7 +312,15 @@ impl Director {
     /// already, or to systemd.
     async fn pass_on(self, successor: Option<UnixStream>) {
         tracing::info!("handing over: virtual IPs and IPVS stay as they are for the next director");
-        let answer = patiently(PASS_ON, self.vrrp.ask(|reply| VrrpCommand::PassOn { reply })).await;
+        let (answer, sessions) = tokio::join!(
+            patiently(PASS_ON, self.vrrp.ask(|reply| VrrpCommand::PassOn { reply })),
+            patiently(PASS_ON, self.bfd.ask(|reply| BfdCommand::PassOn { reply })),
+        );
+        let sessions = sessions.unwrap_or_else(|error| {
+            tracing::warn!("BFD sessions begin anew: {error:#}");
+            Vec::new()
+        });
+        let answer = answer.map(|descriptors| descriptors.into_iter().chain(sessions).collect::<Vec<_>>());
         let kept = match (answer, successor) {
             (Ok(descriptors), Some(successor)) => {
                 let count = descriptors.len();
@@ -330,7 +354,13 @@ impl Director {
         self.notify.status("stopping");
         tracing::info!(event = "stopping", signal, "stopping");
         let vrrp = patiently(vrrp_limit, self.vrrp.ask(|reply| VrrpCommand::Stop { reply })).await;
-        let services = patiently(IPVS_STOP, self.services.ask(|reply| ServicesCommand::Stop { reply })).await;
+        let (services, sessions) = tokio::join!(
+            patiently(IPVS_STOP, self.services.ask(|reply| ServicesCommand::Stop { reply })),
+            patiently(BFD_STOP, self.bfd.ask(|reply| BfdCommand::Stop { reply })),
+        );
+        if let Err(error) = sessions {
+            tracing::warn!("BFD neighbours may take the stop for a failure: {error:#}");
+        }
         drop(self.sync); // ends its task, which would start the daemons again
         if self.config.connection_sync.is_some() && !self.config.ipvs.keep_on_stop {
             sync::stop().await;

@@ -15,6 +15,7 @@
 
 mod judge;
 mod monitor;
+mod paths;
 mod probe;
 mod program;
 mod schedule;
@@ -24,6 +25,7 @@ mod target;
 pub use judge::{Health, Judge};
 pub use monitor::{CheckId, Monitor, Report, Verdict};
 pub use probe::post::Post;
+pub use paths::Paths;
 pub use probe::tls::TlsError;
 pub use probe::{Advice, BODY_LIMIT, HEAD_LIMIT, Outcome, digests, probe};
 pub use program::{Ended, Program};

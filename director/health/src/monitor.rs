@@ -145,9 +145,13 @@ async fn run(subject: Subject, check: CheckId, mut schedule: Schedule, reports: 
     let mut judge = Judge::new(spec.rise(), spec.fall()).fast_fail(spec.check().fast_fail);
     let mut last = Verdict::default();
     let mut told = String::new();
+    let mut outcome = Outcome::Inconclusive("".into());
     loop {
-        tokio::time::sleep_until(schedule.next().into()).await;
-        let outcome = probe(&subject).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(schedule.next().into()) => {}
+            () = subject.changed(&outcome) => {}
+        }
+        outcome = probe(&subject).await;
         // Once for each change of the text.
         match &outcome {
             Outcome::Inconclusive(detail) if told != *detail => {

@@ -127,6 +127,7 @@ pub async fn probe(subject: &Subject) -> Outcome {
             Kind::Dns(dns) => Box::pin(dns::probe(target, dns, stage)).await,
             Kind::Udp(udp) => Box::pin(udp::probe(target, udp, spec.timeout(), stage)).await,
             Kind::Ping => Box::pin(ping::probe(target.address.ip(), stage)).await,
+            Kind::Bfd(paths) => paths.look(target.address.ip()),
             Kind::Script(script) => Box::pin(script::probe(target.address, script, stage)).await,
             Kind::File(file) => Box::pin(file::probe(file, stage)).await,
             Kind::Agent(agent) => Box::pin(agent::probe(target, agent, stage)).await,

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use fairway_config::{Check, ProbeTransport};
 
+use crate::Outcome;
+use crate::paths::Paths;
 use crate::probe::{agent, dns, file, grpc, http, script, smtp, tcp, tls, udp};
 use crate::target::{Detour, Target};
 
@@ -99,6 +101,7 @@ pub(crate) enum Kind {
     Dns(dns::Dns),
     Udp(udp::Udp),
     Ping,
+    Bfd(Paths),
     Script(script::Script),
     File(file::File),
     Agent(agent::Agent),
@@ -119,6 +122,15 @@ impl Spec {
         })
     }
 
+    /// Where BFD sessions tell of their paths; a check by BFD sees nothing without.
+    #[must_use]
+    pub fn with_paths(mut self, paths: &Paths) -> Self {
+        if let Kind::Bfd(known) = &mut self.kind {
+            *known = paths.clone();
+        }
+        self
+    }
+
     /// The check as it is written, without its port.
     pub fn check(&self) -> &Check {
         &self.check
@@ -136,12 +148,17 @@ impl Spec {
 
     /// Consecutive passes that bring a server back.
     pub fn rise(&self) -> u32 {
-        self.check.rise
+        if self.counts_itself() { 1 } else { self.check.rise }
     }
 
     /// Consecutive failures that take a server out.
     pub fn fall(&self) -> u32 {
-        self.check.fall
+        if self.counts_itself() { 1 } else { self.check.fall }
+    }
+
+    /// A BFD session is not judged by one packet.
+    fn counts_itself(&self) -> bool {
+        matches!(self.kind, Kind::Bfd(_))
     }
 }
 
@@ -191,6 +208,14 @@ impl Subject {
             return Err(Error::Port);
         }
         Ok(Self { target, spec })
+    }
+
+    /// Returns when a probe would see something else than `seen`; never, if nobody tells.
+    pub(crate) async fn changed(&self, seen: &Outcome) {
+        match &self.spec.kind {
+            Kind::Bfd(paths) => paths.changed(self.target.address.ip(), seen).await,
+            _ => std::future::pending().await,
+        }
     }
 
     /// Where it is probed.

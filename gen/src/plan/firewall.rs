@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use fairway_config::{Auth, Family, Protocol};
+use fairway_config::{Auth, BfdKey, Config, Family, Protocol};
 use ipnet::IpNet;
 
 use super::Roles;
@@ -23,6 +23,8 @@ pub struct Firewall {
     pub allow: BTreeSet<(Protocol, u16)>,
     /// Who may send VRRP, on each interface that has an instance.
     pub vrrp: Vec<VrrpPeers>,
+    /// Who may send BFD.
+    pub bfd: Vec<BfdPeers>,
     /// Who may tell of connections.
     pub sync: Option<SyncPeers>,
     /// Virtual services.
@@ -54,6 +56,17 @@ pub struct SyncPeers {
     pub peers: Vec<IpAddr>,
     /// Some director's address is not known.
     pub any: bool,
+}
+
+/// The neighbours of BFD sessions, of one family and port.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct BfdPeers {
+    /// Whether it is IPv6.
+    pub ipv6: bool,
+    /// The UDP port.
+    pub port: u16,
+    /// Their addresses.
+    pub peers: Vec<IpAddr>,
 }
 
 /// An address, a transport and ports.
@@ -97,15 +110,19 @@ pub enum Translation {
 }
 
 /// The rules of a host.
-pub(super) fn firewall(topology: &Topology, (name, host): (&str, &Host), roles: &Roles<'_>) -> Firewall {
-    if !roles.is_director() {
-        return Firewall::default();
-    }
+pub(super) fn firewall(
+    topology: &Topology,
+    (name, host): (&str, &Host),
+    roles: &Roles<'_>,
+    config: Option<&Config>,
+) -> Firewall {
+    let Some(config) = config.filter(|_| roles.is_director()) else { return Firewall::default() };
     Firewall {
         active: true,
         drop: topology.firewall == FirewallPolicy::Drop,
         allow: topology.allow.iter().map(|a| (a.protocol, a.port)).collect(),
         vrrp: vrrp(topology, (name, host), roles),
+        bfd: bfd(config),
         sync: sync(topology, (name, host)),
         services: roles.directs.iter().map(|(s, l)| (l.address, s.protocol, l.ports)).collect(),
         marks: marks(roles),
@@ -159,6 +176,26 @@ fn sync(topology: &Topology, (name, host): (&str, &Host)) -> Option<SyncPeers> {
         .collect();
     let peers: BTreeSet<IpAddr> = found.iter().flatten().copied().collect();
     Some(SyncPeers { interface, peers: peers.into_iter().collect(), any: found.contains(&None) })
+}
+
+/// RFC 5881 section 4, RFC 5883 section 5.
+const SINGLE_HOP: u16 = 3784;
+const MULTIHOP: u16 = 4784;
+
+fn bfd(config: &Config) -> Vec<BfdPeers> {
+    let mut found: BTreeMap<(bool, u16), Vec<IpAddr>> = BTreeMap::new();
+    for (BfdKey { neighbour, .. }, session) in config.bfd_sessions() {
+        let port = if session.hops > 1 { MULTIHOP } else { SINGLE_HOP };
+        found.entry((neighbour.is_ipv6(), port)).or_default().push(neighbour);
+    }
+    found
+        .into_iter()
+        .map(|((ipv6, port), mut peers)| {
+            // A link-local address may be that of several neighbours.
+            peers.dedup();
+            BfdPeers { ipv6, port, peers }
+        })
+        .collect()
 }
 
 fn vrrp(topology: &Topology, (name, host): (&str, &Host), roles: &Roles<'_>) -> Vec<VrrpPeers> {

@@ -14,7 +14,7 @@ use fairway_config::{Check, Config, Family, Via};
 
 use crate::topology::{Forward, Group, Host, Listen, Server, ServerAddress, Service, Topology};
 
-pub use firewall::{Firewall, Outbound, Socket, SyncPeers, Translation, VrrpPeers};
+pub use firewall::{BfdPeers, Firewall, Outbound, Socket, SyncPeers, Translation, VrrpPeers};
 pub use full_nat::{SourceNat, SynProxy};
 pub use kernel::Setting;
 pub use links::Link;
@@ -170,6 +170,7 @@ impl<'t> Plans<'t> {
         let roles = self.roles.get(name).unwrap_or(&none);
         let dummy = links::dummy(roles);
         let tunnels = tunnel::tunnels(topology, roles);
+        let director = roles.is_director().then(|| director::config(topology, (name, host), roles));
         Some(HostPlan {
             cluster: topology.cluster.clone(),
             host: name.to_owned(),
@@ -179,8 +180,8 @@ impl<'t> Plans<'t> {
             dummy,
             tunnels,
             keep_foreign: roles.is_director(),
-            firewall: firewall::firewall(topology, (name, host), roles),
-            director: roles.is_director().then(|| director::config(topology, (name, host), roles)),
+            firewall: firewall::firewall(topology, (name, host), roles, director.as_ref()),
+            director,
         })
     }
 }

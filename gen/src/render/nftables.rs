@@ -258,6 +258,7 @@ pub(super) fn context(header: &str, firewall: &Firewall, segments: &[Segments]) 
         policy => if firewall.drop { "drop" } else { "accept" },
         sets => Serde(&sets),
         vrrp => Serde(&firewall.vrrp),
+        bfd => Serde(&firewall.bfd),
         sync => Serde(&firewall.sync),
         syn_proxy => Serde(&proxies),
         services,

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use fairway_config::{
-    Announce, Auth, Checksum, FailoverGroup, Family, Instance, Period, Preempt, Priority, VirtualRoute,
-    VirtualRule, Vrid, VrrpVersion,
+    Announce, Auth, Checksum, FailoverGroup, Family, Instance, Period, Preempt, Priority, TrackedBfd,
+    VirtualRoute, VirtualRule, Vrid, VrrpVersion,
 };
+use ipnet::IpNet;
 
-use super::Host;
-use super::raw::TrackerForm;
+use super::raw::{BfdForm, TrackerForm};
+use super::{Host, Interface};
 
 /// One elected unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +124,8 @@ impl Group {
             // `explain` looks at a part of the topology, which may be without them.
             let known = form.services.is_empty() || !names.is_empty();
             let interface = form.network.as_deref().and_then(interface);
-            known.then(|| (name.clone(), form.tracker(interface, names)))
+            let bfd = form.bfd.as_ref().map(|bfd| session(bfd, host));
+            known.then(|| (name.clone(), form.tracker(interface, bfd, names)))
         };
         FailoverGroup {
             name: name.to_owned(),
@@ -189,4 +191,19 @@ impl Group {
 
 fn virtual_ip((address, prefix): &(IpAddr, Option<u8>)) -> fairway_config::VirtualIp {
     fairway_config::VirtualIp { address: *address, prefix: *prefix, interface: None }
+}
+
+/// A director's session: by the interface in the network that is named or that the neighbour is in, and from the
+/// address there. A neighbour that is farther away is reached as the director's routes say.
+fn session(bfd: &BfdForm, host: &Host) -> TrackedBfd {
+    let near = |interface: &&Interface| interface.addresses.iter().any(|own| own.contains(&bfd.neighbour));
+    let interface = match &bfd.network {
+        Some(network) => host.interface_in(network),
+        None if bfd.is_direct() => host.interfaces.iter().find(near),
+        None => None,
+    };
+    let own = |interface: &Interface| {
+        interface.addresses.iter().find(|own| own.contains(&bfd.neighbour)).map(IpNet::addr)
+    };
+    bfd.tracked(interface.map(|interface| interface.name.clone()), interface.and_then(own))
 }

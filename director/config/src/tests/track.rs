@@ -50,7 +50,14 @@ rule!(a_fall_is_a_failure_at_least, "failover.edge.track.gateway.fall", |c| trac
 #[test]
 fn the_owner_has_no_weights() {
     let found = broken(|c| c.failover[0].instances[0].priority = Priority::new(255).unwrap());
-    let weighted = ["balanced.weight", "gateway.weight", "load.file", "uplink.weight", "workers.weight"];
+    let weighted = [
+        "balanced.weight",
+        "gateway.weight",
+        "load.file",
+        "router.weight",
+        "uplink.weight",
+        "workers.weight",
+    ];
     assert_eq!(found, weighted.map(|place| format!("failover.edge.track.{place}")));
 }
 

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Found;
-use crate::{Check, HttpCheck, HttpMethod, Probe, ProbeTransport, ScriptCheck, SmtpCheck, Tls, Via};
+use super::bfd::interval_problems;
+use crate::{
+    BfdCheck, Check, HttpCheck, HttpMethod, Probe, ProbeTransport, ScriptCheck, SmtpCheck, Tls, Via,
+};
 
 pub(super) fn problems(found: &mut Found, name: &str, check: &Check) {
     let at = |key: &str| format!("checks.{name}{key}");
@@ -50,7 +53,10 @@ fn probe_problems(found: &mut Found, at: &str, check: &Check, probe: Probe<'_>) 
         found.add(format!("{at}.port"), format!("{kind} has no port; take it out"));
     }
     if check.via == Via::Vip
-        && matches!(probe, Probe::Ping(_) | Probe::Script(_) | Probe::File(_) | Probe::Agent(_))
+        && matches!(
+            probe,
+            Probe::Ping(_) | Probe::Bfd(_) | Probe::Script(_) | Probe::File(_) | Probe::Agent(_)
+        )
     {
         found.add(format!("{at}.via"), format!("{kind} does not take a way to the VIP; take it out"));
     }
@@ -78,7 +84,24 @@ fn probe_problems(found: &mut Found, at: &str, check: &Check, probe: Probe<'_>) 
                 found.add(&at, "say with port = .. where the agent listens, which is not where clients go");
             }
         }
+        Probe::Bfd(bfd) => bfd_problems(found, &at, check, bfd),
         Probe::Udp(_) | Probe::Ping(_) => {}
+    }
+}
+
+fn bfd_problems(found: &mut Found, at: &str, check: &Check, bfd: &BfdCheck) {
+    interval_problems(found, at, (bfd.min_tx, bfd.min_rx), (bfd.multiplier, bfd.hops));
+    let usual = Check::default();
+    let counts = [
+        ("timeout", check.timeout != usual.timeout),
+        ("rise", check.rise != usual.rise),
+        ("fall", check.fall != usual.fall),
+    ];
+    for (key, given) in counts {
+        if given {
+            let at = format!("{}{key}", at.strip_suffix("bfd").unwrap_or(at));
+            found.add(at, "has no use with bfd, which does the counting (min-rx, multiplier); take it out");
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Found;
+use super::bfd;
 use super::check::absolute;
 use crate::{Config, FailoverGroup, Tracked, Tracker};
 
@@ -87,6 +88,7 @@ fn kind_problems(found: &mut Found, config: &Config, (at, tracker): (&str, &Trac
                 found.add(below("ping"), format!("{address} is no host's address"));
             }
         }
+        Tracked::Bfd(tracked) => bfd::tracked_problems(found, &below("bfd"), tracked),
         Tracked::Services(names) => {
             let known: HashSet<&str> = config.services.iter().map(|service| service.name.as_str()).collect();
             for name in names.iter().filter(|name| !known.contains(name.as_str())) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::notifications;
+use crate::bfd::{BfdCommand, BfdStatus};
 use crate::status::{Handle, Reply, ServicesCommand, ServicesStatus, VrrpCommand, VrrpStatus};
 
 /// A request to read the configuration again.
@@ -38,6 +39,8 @@ pub struct Shown {
     pub manager: watch::Sender<u64>,
     /// Groups and instances.
     pub vrrp: watch::Sender<u64>,
+    /// BFD sessions.
+    pub bfd: watch::Sender<u64>,
     /// Services and servers.
     pub services: watch::Sender<u64>,
 }
@@ -45,7 +48,7 @@ pub struct Shown {
 impl Shown {
     /// Waits until the objects of a configuration, or a later one, are on the bus.
     pub async fn wait_for(&self, generation: u64) {
-        for level in [&self.manager, &self.vrrp, &self.services] {
+        for level in [&self.manager, &self.vrrp, &self.bfd, &self.services] {
             // Never an error: the sender is right here.
             let _ = level.subscribe().wait_for(|shown| *shown >= generation).await;
         }
@@ -59,10 +62,14 @@ pub struct Core {
     pub manager: watch::Receiver<ManagerStatus>,
     /// Failover groups.
     pub vrrp_status: watch::Receiver<VrrpStatus>,
+    /// BFD sessions.
+    pub bfd_status: watch::Receiver<BfdStatus>,
     /// Virtual services.
     pub services_status: watch::Receiver<ServicesStatus>,
     /// Requests to the VRRP thread.
     pub vrrp: Handle<VrrpCommand>,
+    /// Requests to the BFD thread.
+    pub bfd: Handle<BfdCommand>,
     /// Requests to the services task.
     pub services: Handle<ServicesCommand>,
     /// Requests to read the configuration again.

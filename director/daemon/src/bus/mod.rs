@@ -1,6 +1,7 @@
 //! `org.fairway.Director1` on the system bus. The bus is optional: nothing here delays VRRP or IPVS, and
 //! a bus that is missing or restarts is tried again quietly.
 
+mod bfd;
 mod core;
 mod error;
 mod group;
@@ -20,6 +21,7 @@ use zbus::fdo::{ObjectManager, RequestNameFlags};
 
 pub use self::core::{Core, ManagerStatus, Reload};
 use self::level::Level;
+use crate::bfd::{BfdStatus, SessionStatus};
 use crate::status::{
     GroupStatus, InstanceStatus, RealServerStatus, ServiceStatus, ServicesStatus, VrrpStatus,
 };
@@ -78,6 +80,7 @@ struct Bus {
     connection: Connection,
     manager: Level<ManagerStatus>,
     vrrp: Vrrp,
+    bfd: Level<SessionStatus>,
     services: Services,
 }
 
@@ -88,12 +91,15 @@ impl Bus {
             connection,
             manager: Level::default(),
             vrrp: Vrrp::default(),
+            bfd: Level::default(),
             services: Services::default(),
         };
         let manager = core.manager.borrow().clone();
         bus.manager.sync(&bus.connection, core, &manager).await?;
         let (groups, services) = (core.vrrp_status.borrow().clone(), core.services_status.borrow().clone());
         bus.vrrp.sync(&bus.connection, core, &groups).await?;
+        let sessions = core.bfd_status.borrow().clone();
+        bus.bfd.sync(&bus.connection, core, &sessions).await?;
         bus.services.sync(&bus.connection, core, &services).await?;
         bus.connection.object_server().at(path::ROOT, ObjectManager).await?;
         bus.connection.request_name_with_flags(NAME, RequestNameFlags::DO_NOT_QUEUE).await?;
@@ -102,12 +108,13 @@ impl Bus {
 
     /// Follows the status channels until the connection is lost (an error) or the parts have ended.
     async fn follow(self, core: &Core) -> zbus::Result<()> {
-        let Self { connection: bus, manager, vrrp, services } = self;
+        let Self { connection: bus, manager, vrrp, bfd, services } = self;
         let manager = follow(manager, &bus, core, &core.manager, &core.shown.manager);
         let vrrp = follow(vrrp, &bus, core, &core.vrrp_status, &core.shown.vrrp);
+        let bfd = follow(bfd, &bus, core, &core.bfd_status, &core.shown.bfd);
         let services = follow(services, &bus, core, &core.services_status, &core.shown.services);
         // Side by side, so that a thousand new services do not hide a transition.
-        let all = async { tokio::try_join!(manager, vrrp, services).map(|_| ()) };
+        let all = async { tokio::try_join!(manager, vrrp, bfd, services).map(|_| ()) };
         tokio::select! {
             ended = all => ended,
             () = bus.closed() => Err(zbus::Error::Failure("the bus has closed the connection".to_owned())),
@@ -159,6 +166,18 @@ impl Branch for Level<ManagerStatus> {
 
     async fn sync(&mut self, bus: &Connection, core: &Core, status: &ManagerStatus) -> zbus::Result<()> {
         self.put(bus, core, (), status).await
+    }
+}
+
+impl Branch for Level<SessionStatus> {
+    type Status = BfdStatus;
+
+    async fn sync(&mut self, bus: &Connection, core: &Core, status: &BfdStatus) -> zbus::Result<()> {
+        self.prune(bus, |key| status.contains_key(key)).await?;
+        for (key, session) in status {
+            self.put(bus, core, key.clone(), session).await?;
+        }
+        Ok(())
     }
 }
 

@@ -32,6 +32,11 @@ pub fn instance(group_name: &str, name: &str) -> String {
     format!("{}/instance/{}", group(group_name), escape(name))
 }
 
+/// Path of a BFD session.
+pub fn bfd(name: &str) -> String {
+    format!("{ROOT}/bfd/{}", escape(name))
+}
+
 /// Path of a virtual service.
 pub fn service(name: &str) -> String {
     format!("{ROOT}/service/{}", escape(name))

@@ -18,11 +18,12 @@ use crate::status::{Force, Refused};
 const ROOT: &str = path::ROOT;
 const EDGE: &str = "/org/fairway/Director1/group/edge";
 const PUBLIC: &str = "/org/fairway/Director1/group/edge/instance/edge_2dpublic";
+const ROUTER: &str = "/org/fairway/Director1/bfd/fe80_3a_3a1_25eth0";
 const WEB: &str = "/org/fairway/Director1/service/web";
 const WEB1: &str = "/org/fairway/Director1/service/web/server/web1";
 
 /// Object, interface, and its properties with their types.
-const INTERFACES: [(&str, &str, &str); 5] = [
+const INTERFACES: [(&str, &str, &str); 6] = [
     (
         ROOT,
         "Manager",
@@ -38,6 +39,12 @@ const INTERFACES: [(&str, &str, &str); 5] = [
         "Instance",
         "AdvertInterval:t ExcludedAddresses:as Family:s Interface:s MasterAddress:s Name:s Priority:y State:s \
          Version:y VirtualAddresses:as Vrid:y",
+    ),
+    (
+        ROUTER,
+        "BfdSession",
+        "DetectionTime:t Diagnostic:s Discriminator:u Name:s RemoteDiagnostic:s RemoteDiscriminator:u RemoteState:s \
+         State:s TransmitInterval:t",
     ),
     (
         WEB,
@@ -112,7 +119,7 @@ async fn introspection_and_the_object_manager_show_the_tree() {
     let shown: BTreeSet<_> = objects.iter().filter(|(_, i)| !i.is_empty()).map(|(p, _)| p.as_str()).collect();
     assert_eq!(
         shown,
-        BTreeSet::from([EDGE, PUBLIC, WEB, WEB1, "/org/fairway/Director1/service/web/server/web2"])
+        BTreeSet::from([EDGE, PUBLIC, ROUTER, WEB, WEB1, "/org/fairway/Director1/service/web/server/web2"])
     );
 }
 
@@ -177,6 +184,7 @@ async fn counters_come_by_method() {
     for (path, interface, asked) in [
         (EDGE, "Group", "statistics edge None"),
         (PUBLIC, "Instance", "statistics edge Some(\"edge-public\")"),
+        (ROUTER, "BfdSession", "statistics of fe80::1%eth0"),
         (WEB, "VirtualService", "statistics web None"),
         (WEB1, "RealServer", "statistics web Some(\"web1\")"),
     ] {
@@ -277,6 +285,13 @@ async fn every_property_but_the_name_is_signalled() {
         group.trackers.clear();
         (group.routes, group.missing_routes) = (vec!["route a".into()], vec!["route a".into()]);
         group.since = UNIX_EPOCH + Duration::from_secs(9);
+    });
+    world.bfd_status.send_modify(|sessions| {
+        let session = sessions.values_mut().next().unwrap();
+        (session.state, session.remote_state) = ("down", "init");
+        (session.diagnostic, session.remote_diagnostic) = ("path down", "no diagnostic");
+        (session.discriminator, session.remote_discriminator) = (1, 2);
+        (session.transmit_interval_us, session.detection_time_us) = (3, 4);
     });
     world.services_status.send_modify(|services| {
         let service = services.get_mut("web").unwrap();

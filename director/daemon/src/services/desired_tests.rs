@@ -93,7 +93,7 @@ impl Bench {
 
     pub(super) fn reload(&mut self) {
         self.config.validate().unwrap();
-        let plan = Plan::new(&self.config).unwrap();
+        let plan = Plan::new(&self.config, &fairway_health::Paths::default()).unwrap();
         self.ids = self.checks.watch(&plan.subjects);
         self.desired.configure(plan, &self.ids, self.now);
     }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fairway_config::Config;
-use fairway_health::{CheckId, Health, Monitor, Report, Subject};
+use fairway_health::{CheckId, Health, Monitor, Paths, Report, Subject};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
@@ -47,7 +47,7 @@ const PUBLISH_PAUSE: Duration = Duration::from_millis(50);
 /// # Errors
 /// All of it at once.
 pub(crate) fn verify(config: &Config) -> Result<(), Error> {
-    Plan::new(config).map(drop)
+    Plan::new(config, &Paths::default()).map(drop)
 }
 
 /// Runs the services until [`ServicesCommand::Stop`] has been carried out, or, leaving the kernel's table as it
@@ -59,6 +59,7 @@ pub(crate) async fn run(
     config: Config,
     table: TableHandle,
     store: Store,
+    paths: Paths,
     vrrp: watch::Receiver<VrrpStatus>,
     mut commands: mpsc::UnboundedReceiver<ServicesCommand>,
     status: watch::Sender<ServicesStatus>,
@@ -68,6 +69,7 @@ pub(crate) async fn run(
     let (emptied, mut empty) = mpsc::unbounded_channel();
     let mut roles = vrrp.clone();
     let mut task = Task {
+        paths,
         vrrp,
         monitor,
         subjects: HashMap::new(),
@@ -126,6 +128,8 @@ pub(crate) async fn run(
 }
 
 struct Task {
+    /// What BFD sessions tell of the paths to servers.
+    paths: Paths,
     /// Who is master, for services that are checked by the master only.
     vrrp: watch::Receiver<VrrpStatus>,
     monitor: Monitor,
@@ -164,7 +168,7 @@ struct Waiting {
 impl Task {
     /// Takes over a configuration, or changes nothing.
     fn configure(&mut self, config: Config) -> Result<(), Error> {
-        let plan = Plan::new(&config)?;
+        let plan = Plan::new(&config, &self.paths)?;
         let checks = self.monitor.watch(&plan.subjects);
         self.subjects = checks.iter().copied().zip(plan.subjects.iter().cloned()).collect();
         let (services, probes) = (plan.services.len(), checks.iter().collect::<BTreeSet<_>>().len());

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fairway_config::{Config, Service, Via};
-use fairway_health::{Launcher, Spec, Subject};
+use fairway_health::{Launcher, Paths, Spec, Subject};
 use fairway_ipvs::{BadName, Destination, DestinationKey, ServiceKey, Settings, Table};
 
 use super::detour::Detours;
@@ -68,18 +68,18 @@ pub struct PlannedService {
 }
 
 impl Plan {
-    /// Works out what `config` asks for.
+    /// Works out what `config` asks for; `paths` is what BFD sessions tell of the paths to servers.
     ///
     /// # Errors
     /// Every check that cannot be run.
-    pub fn new(config: &Config) -> Result<Self, Error> {
+    pub fn new(config: &Config, paths: &Paths) -> Result<Self, Error> {
         let mut problems = Vec::new();
         let mut specs = HashMap::new();
         let launcher = launcher();
         for (name, check) in &config.checks {
             match Spec::new(check, &launcher) {
                 Ok(spec) => {
-                    specs.insert(name.as_str(), Arc::new(spec));
+                    specs.insert(name.as_str(), Arc::new(spec.with_paths(paths)));
                 }
                 Err(cause) => problems.push(Problem { at: format!("checks.{name}"), cause: cause.into() }),
             }

@@ -36,7 +36,7 @@ impl Running {
         let (sender, status) = watch::channel(ServicesStatus::new());
         let (vrrp, roles) = watch::channel(VrrpStatus::new());
         let config = Config::from_toml(config).unwrap();
-        let task = tokio::spawn(run(config, table, store, roles, requests, sender));
+        let task = tokio::spawn(run(config, table, store, Paths::default(), roles, requests, sender));
         Self { kernel, commands, status, vrrp, task }
     }
 

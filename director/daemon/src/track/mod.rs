@@ -2,7 +2,7 @@
 //!
 //! | file | what it watches | how it hears of a change at once |
 //! |---|---|---|
-//! | `source` | scripts, pings, services | services: their status channel |
+//! | `source` | scripts, pings, services, BFD sessions | services and sessions: their status channels |
 //! | `interface` | carrier of an interface | netlink |
 //! | `file` | a file | inotify on its directory |
 //! | `process` | processes by name | a pidfd of each: its end; a new one is found by the next look at `/proc` |
@@ -30,18 +30,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+pub use self::source::Eyes;
 use self::source::{Look, Source};
-use crate::status::{Handle, ServicesStatus, VrrpCommand};
+use crate::status::{Handle, VrrpCommand};
 
 /// However much is told, this much time is between two looks.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Watches the trackers of the groups that are `wanted` until nobody can want any more.
-pub async fn run(
-    vrrp: Handle<VrrpCommand>,
-    services: watch::Receiver<ServicesStatus>,
-    mut wanted: watch::Receiver<Vec<FailoverGroup>>,
-) {
+pub async fn run(vrrp: Handle<VrrpCommand>, eyes: Eyes, mut wanted: watch::Receiver<Vec<FailoverGroup>>) {
     let mut watched: BTreeMap<(String, String), Watched> = BTreeMap::new();
     loop {
         let groups = wanted.borrow_and_update().clone();
@@ -50,7 +47,7 @@ pub async fn run(
             for (name, tracker) in group.track {
                 let key = (group.name.clone(), name);
                 let kept = before.remove(&key).filter(|known| known.tracker == tracker);
-                let started = || Watched::start(&key, tracker, &services, &vrrp);
+                let started = || Watched::start(&key, tracker, &eyes, &vrrp);
                 watched.insert(key.clone(), kept.unwrap_or_else(started));
             }
         }
@@ -71,13 +68,13 @@ impl Watched {
     fn start(
         (group, name): &(String, String),
         tracker: Tracker,
-        services: &watch::Receiver<ServicesStatus>,
+        eyes: &Eyes,
         vrrp: &Handle<VrrpCommand>,
     ) -> Self {
         let watch = Watch {
             group: group.clone(),
             name: name.clone(),
-            source: Source::new(&tracker, services),
+            source: Source::new(&tracker, eyes),
             judge: Judge::new(tracker.rise, tracker.fall),
             tracker: tracker.clone(),
             told: None,

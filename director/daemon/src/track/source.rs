@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use fairway_config::{Check, PingCheck, ScriptCheck, Tracked, Tracker};
+use fairway_config::{Check, PingCheck, ScriptCheck, Tracked, TrackedBfd, Tracker};
 use fairway_health::{Outcome, Spec, Subject};
 use tokio::sync::watch;
 
@@ -11,6 +11,7 @@ use super::file::FileWatch;
 use super::interface::InterfaceWatch;
 use super::process::ProcessWatch;
 use super::unit::UnitWatch;
+use crate::bfd::{self, BfdStatus};
 use crate::services;
 use crate::status::ServicesStatus;
 
@@ -23,11 +24,21 @@ pub(super) enum Look {
     Number(i16, String),
 }
 
+/// What trackers see through.
+#[derive(Debug, Clone)]
+pub struct Eyes {
+    /// The services of this director.
+    pub services: watch::Receiver<ServicesStatus>,
+    /// The BFD sessions.
+    pub bfd: watch::Receiver<BfdStatus>,
+}
+
 /// Something to look at.
 pub(super) enum Source {
     Interface(InterfaceWatch),
     Unit(Box<UnitWatch>),
     Probe(Subject),
+    Bfd(Box<TrackedBfd>, watch::Receiver<BfdStatus>),
     Services(Vec<String>, watch::Receiver<ServicesStatus>),
     File(FileWatch),
     Process(ProcessWatch),
@@ -36,7 +47,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn new(tracker: &Tracker, services: &watch::Receiver<ServicesStatus>) -> Self {
+    pub(super) fn new(tracker: &Tracker, eyes: &Eyes) -> Self {
         match tracker.kind() {
             Some(Tracked::Interface(name)) => Self::Interface(InterfaceWatch::new(name)),
             Some(Tracked::Unit(name)) => Self::Unit(Box::new(UnitWatch::new(name))),
@@ -44,12 +55,13 @@ impl Source {
                 let check = Check { ping: Some(PingCheck {}), ..Check::default() };
                 probe(tracker, check, address)
             }
+            Some(Tracked::Bfd(bfd)) => Self::Bfd(Box::new(bfd.clone()), eyes.bfd.clone()),
             Some(Tracked::Script(script)) => {
                 let script = ScriptCheck { command: script.command.clone(), weight: false };
                 let check = Check { script: Some(script), ..Check::default() };
                 probe(tracker, check, Ipv4Addr::UNSPECIFIED.into())
             }
-            Some(Tracked::Services(names)) => Self::Services(names.to_vec(), services.clone()),
+            Some(Tracked::Services(names)) => Self::Services(names.to_vec(), eyes.services.clone()),
             Some(Tracked::File(file)) => Self::File(FileWatch::new(file)),
             Some(Tracked::Process(process)) => Self::Process(ProcessWatch::new(process)),
             None => Self::Nothing("there is nothing to watch".to_owned()),
@@ -62,6 +74,9 @@ impl Source {
             Self::Interface(watch) => Look::Seen(watch.look()),
             Self::Unit(watch) => Look::Seen(watch.look().await),
             Self::Probe(subject) => Look::Seen(fairway_health::probe(subject).await),
+            Self::Bfd(bfd, status) => {
+                Look::Seen(bfd::outcome(&bfd.key(), &status.borrow_and_update(), bfd.admin_down))
+            }
             Self::Services(names, status) => Look::Seen(quorum(names, &status.borrow_and_update())),
             Self::File(watch) => watch.look().await,
             Self::Process(watch) => Look::Seen(watch.look().await),
@@ -74,11 +89,8 @@ impl Source {
         match self {
             Self::Interface(watch) => watch.changed().await,
             Self::Unit(watch) => watch.changed().await,
-            Self::Services(_, status) => {
-                if status.changed().await.is_err() {
-                    std::future::pending().await
-                }
-            }
+            Self::Services(_, status) => changed(status).await,
+            Self::Bfd(_, status) => changed(status).await,
             Self::File(watch) => watch.changed().await,
             Self::Process(watch) => watch.changed().await,
             Self::Probe(_) | Self::Nothing(_) => std::future::pending().await,
@@ -91,6 +103,13 @@ fn probe(tracker: &Tracker, check: Check, address: IpAddr) -> Source {
     let spec = Spec::new(&check, &services::launcher());
     let subject = spec.and_then(|spec| Subject::new(SocketAddr::new(address, 0), Arc::new(spec)));
     subject.map_or_else(|error| Source::Nothing(error.to_string()), Source::Probe)
+}
+
+/// Returns when there is another status; never, if nobody is left to tell.
+async fn changed<T>(status: &mut watch::Receiver<T>) {
+    if status.changed().await.is_err() {
+        std::future::pending().await
+    }
 }
 
 /// Whether all of these services have their quorum.

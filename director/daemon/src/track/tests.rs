@@ -3,12 +3,13 @@
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
-use fairway_config::{Expected, FailoverGroup, Preempt, TrackedFile, TrackedProcess};
+use fairway_config::{AdminDown, Expected, FailoverGroup, Preempt, TrackedBfd, TrackedFile, TrackedProcess};
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
-use crate::status::ServiceStatus;
+use crate::bfd::{BfdStatus, Finding, SessionStatus};
+use crate::status::{ServiceStatus, ServicesStatus};
 
 /// Longer than anything takes, shorter than anybody's patience.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -17,6 +18,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 struct Bench {
     wanted: watch::Sender<Vec<FailoverGroup>>,
     services: watch::Sender<ServicesStatus>,
+    bfd: watch::Sender<BfdStatus>,
     heard: UnboundedReceiver<VrrpCommand>,
 }
 
@@ -38,8 +40,9 @@ impl Bench {
         let (vrrp, heard) = Handle::new();
         let (wanted, receiver) = watch::channel(groups(tracker));
         let (services, status) = watch::channel(ServicesStatus::new());
-        tokio::spawn(run(vrrp, status, receiver));
-        Self { wanted, services, heard }
+        let (bfd, sessions) = watch::channel(BfdStatus::new());
+        tokio::spawn(run(vrrp, Eyes { services: status, bfd: sessions }, receiver));
+        Self { wanted, services, bfd, heard }
     }
 
     async fn next(&mut self) -> (Verdict, String) {
@@ -201,6 +204,42 @@ async fn services_count_together_once_all_have_a_verdict() {
     set(&bench, "up", "unknown");
     set(&bench, "up", "up");
     bench.expect(Verdict::Passing, "all services have their quorum").await;
+}
+
+#[tokio::test]
+async fn a_bfd_session_is_followed_at_once() {
+    for (admin_down, of_order) in [(AdminDown::Hold, None), (AdminDown::Fail, Some(Verdict::Failing))] {
+        let bfd: TrackedBfd = toml::from_str("neighbour = \"192.0.2.254\"").unwrap();
+        let bfd = TrackedBfd { admin_down, ..bfd };
+        let key = bfd.key();
+        let mut bench = Bench::new(Tracker { bfd: Some(bfd), ..rarely() });
+        let set = |bench: &Bench, finding| {
+            let session = SessionStatus {
+                state: "down",
+                remote_state: "down",
+                diagnostic: "control detection time expired",
+                remote_diagnostic: "no diagnostic",
+                discriminator: 7,
+                remote_discriminator: 0,
+                transmit_interval_us: 0,
+                detection_time_us: 0,
+                finding,
+            };
+            bench.bfd.send_replace(BfdStatus::from([(key.clone(), session)]));
+        };
+        set(&bench, Finding::Unknown);
+        set(&bench, Finding::Up);
+        bench.expect(Verdict::Passing, "the session with 192.0.2.254 is up").await;
+        set(&bench, Finding::AdminDown);
+        if let Some(verdict) = of_order {
+            bench.expect(verdict, "192.0.2.254 has switched BFD off").await;
+            set(&bench, Finding::Up);
+            bench.expect(Verdict::Passing, "the session with 192.0.2.254 is up").await;
+        }
+        set(&bench, Finding::Down);
+        let detail = "the session with 192.0.2.254 is down: control detection time expired";
+        bench.expect(Verdict::Failing, detail).await;
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ const ON_FAULT: i32 = 4;
 
 /// Gives the calling thread a real-time priority and locks the process's memory.
 pub(super) fn acquire() {
-    if let Err(error) = raise_priority() {
+    if let Err(error) = raise_priority(PRIORITY) {
         tracing::warn!(
             %error,
             "no real-time priority for the VRRP thread: a busy host may delay adverts; grant CAP_SYS_NICE or \
@@ -33,8 +33,9 @@ pub(super) fn acquire() {
     }
 }
 
-fn raise_priority() -> Result<(), Error> {
-    let priority = ThreadPriorityValue::try_from(PRIORITY).map_err(|_| Error::Priority("out of range"))?;
+/// Gives the calling thread a real-time priority.
+pub(crate) fn raise_priority(priority: u8) -> Result<(), Error> {
+    let priority = ThreadPriorityValue::try_from(priority).map_err(|_| Error::Priority("out of range"))?;
     set_thread_priority_and_policy(
         thread_native_id(),
         ThreadPriority::Crossplatform(priority),

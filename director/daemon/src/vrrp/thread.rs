@@ -78,7 +78,7 @@ pub(super) struct Passing {
 
 /// Wakes the loop out of its wait.
 #[derive(Debug)]
-pub(super) struct CommandWake(pub(super) EventFd);
+pub(crate) struct CommandWake(pub(crate) EventFd);
 
 impl Wake for CommandWake {
     fn wake(self: Arc<Self>) {

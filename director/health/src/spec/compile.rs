@@ -10,6 +10,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use regex::bytes::Regex;
 
 use super::{Error, Kind};
+use crate::paths::Paths;
 use crate::probe::tls::TlsOptions;
 use crate::probe::{agent, dns, file, grpc, http, script, smtp, tcp, tls, udp};
 
@@ -27,6 +28,7 @@ pub(super) fn kind(probe: Probe<'_>, launcher: &Launcher) -> Result<Kind, Error>
         Probe::Dns(check) => Kind::Dns(dns_probe(check)?),
         Probe::Udp(check) => Kind::Udp(udp_probe(check)?),
         Probe::Ping(_) => Kind::Ping,
+        Probe::Bfd(_) => Kind::Bfd(Paths::default()),
         Probe::Script(check) => Kind::Script(script_probe(check, launcher)),
         Probe::File(check) => Kind::File(file::File { path: check.path.clone() }),
         Probe::Agent(check) => Kind::Agent(agent::Agent { send: bytes(check.send.as_ref()) }),

@@ -3,6 +3,7 @@
 #[path = "../common/server.rs"]
 mod server;
 
+mod bfd;
 mod dns;
 mod grpc;
 mod http2;

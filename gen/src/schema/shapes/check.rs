@@ -41,6 +41,7 @@ pub static CHECK: Shape = Shape {
         optional("dns", Kind::Table(&DNS), "A DNS server answers without an error."),
         optional("udp", Kind::Table(&UDP), "A datagram is not refused, or is answered as expected."),
         optional("ping", Kind::Table(&PING), "ICMP echo is answered: {}."),
+        optional("bfd", Kind::Table(&BFD), "A BFD session with the server is up: {}."),
         optional("script", Kind::Table(&SCRIPT), "A program on the director exits with status 0."),
         optional("file", Kind::Table(&FILE_CHECK), "A file on the director says up, or a weight."),
         optional(
@@ -217,6 +218,33 @@ static UDP: Shape = Shape {
 };
 
 static PING: Shape = Shape { name: "ping", doc: "A check without settings: ICMP echo.", keys: &[] };
+
+static BFD: Shape = Shape {
+    name: "bfd",
+    doc: "A BFD session (RFC 5880) with each server, which needs a BFD daemon there. It does the counting: rise, fall and \
+          timeout have no use with it.",
+    keys: &[
+        defaulted(
+            "min-tx",
+            "\"300ms\"",
+            Kind::Text(&PERIOD),
+            "The shortest interval at which the director would like to send, 10ms to 1m.",
+        ),
+        defaulted(
+            "min-rx",
+            "\"300ms\"",
+            Kind::Text(&PERIOD),
+            "The shortest interval between the server's packets that the director can bear, 10ms to 1m.",
+        ),
+        defaulted(
+            "multiplier",
+            "3",
+            Kind::Integer(1, 255),
+            "After how many of the director's intervals without a packet the server takes it for gone.",
+        ),
+        defaulted("hops", "1", Kind::Integer(1, 255), "How many hops away the server may be."),
+    ],
+};
 
 static SCRIPT: Shape = Shape {
     name: "script",

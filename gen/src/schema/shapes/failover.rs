@@ -113,8 +113,8 @@ static WORD: Text = Text { name: "word", pattern: "", examples: &["/usr/local/bi
 
 static TRACK: Shape = Shape {
     name: "track",
-    doc: "Something that is watched, exactly one of network, unit, ping, services, script, file and process. While it \
-          fails, weight is added to each director's priority; without a weight the group is in fault there.",
+    doc: "Something that is watched, exactly one of network, unit, ping, bfd, services, script, file and process. While \
+          it fails, weight is added to each director's priority; without a weight the group is in fault there.",
     keys: &[
         optional(
             "network",
@@ -123,6 +123,7 @@ static TRACK: Shape = Shape {
         ),
         optional("unit", Kind::Text(&UNIT), "systemd has the unit active."),
         optional("ping", Kind::Text(&ADDRESS), "The address answers ICMP echo."),
+        optional("bfd", Kind::Table(&TRACKED_BFD), "A BFD session with a neighbour is up."),
         optional("services", NAMES, "These services have their quorum on the director."),
         optional("script", Kind::Table(&TRACKED_SCRIPT), "A program exits with status 0."),
         optional("file", Kind::Table(&TRACKED_FILE), "A file is there, or is not, or holds a number."),
@@ -147,6 +148,51 @@ static TRACK: Shape = Shape {
         ),
         defaulted("rise", "1", Kind::Integer(1, 1000), "Passes in a row that end a failure."),
         defaulted("fall", "1", Kind::Integer(1, 1000), "Failures in a row that count."),
+    ],
+};
+
+static TRACKED_BFD: Shape = Shape {
+    name: "tracked-bfd",
+    doc: "A neighbour, such as a router, with which each director has a BFD session (RFC 5880).",
+    keys: &[
+        required("neighbour", Kind::Text(&ADDRESS), "Its address."),
+        optional(
+            "network",
+            Kind::Text(&NAME),
+            "The network it is in; needed for link-local addresses, which say nothing of it.",
+        ),
+        defaulted(
+            "hops",
+            "1",
+            Kind::Integer(1, 255),
+            "How many hops away it may be: 1 is a direct neighbour (UDP port 3784), more is multihop (4784).",
+        ),
+        defaulted(
+            "min-tx",
+            "\"300ms\"",
+            Kind::Text(&PERIOD),
+            "The shortest interval at which a director would like to send, 10ms to 1m.",
+        ),
+        defaulted(
+            "min-rx",
+            "\"300ms\"",
+            Kind::Text(&PERIOD),
+            "The shortest interval between its packets that a director can bear, 10ms to 1m.",
+        ),
+        defaulted(
+            "multiplier",
+            "3",
+            Kind::Integer(1, 255),
+            "After how many of the director's intervals without a packet the neighbour takes it for gone.",
+        ),
+        defaulted("passive", "false", Kind::Boolean, "Send nothing before the neighbour has."),
+        defaulted(
+            "admin-down",
+            "\"hold\"",
+            Kind::Word(&["hold", "fail"]),
+            "What it means that the neighbour's BFD is switched off: what was known before still counts (RFC 5882), or \
+             a failure.",
+        ),
     ],
 };
 

@@ -26,7 +26,7 @@ pub use notify::RawNotify;
 pub use route::{RawRoute, RawRule};
 pub use service::{RawCheckUse, RawFwmark, RawPersistence, RawServer, RawService};
 pub use text::{AddressText, AllowText, ListenTarget, ListenText, Ports};
-pub use track::{RawTracker, TrackerForm};
+pub use track::{BfdForm, RawTracker, TrackerForm};
 pub use tunnel::RawTunnel;
 
 /// The version of the topology's schema that this release reads.

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use fairway_config::{
-    Config, FailoverGroup, IfName, Initial, Period, Preempt, TrackedFile, TrackedProcess, TrackedScript,
-    Tracker,
+    AdminDown, BfdCheck, Config, FailoverGroup, IfName, Initial, Period, Preempt, TrackedBfd, TrackedFile,
+    TrackedProcess, TrackedScript, Tracker,
 };
 use serde::Deserialize;
 
@@ -38,6 +38,8 @@ pub struct TrackerForm {
     fall: u32,
     unit: Option<String>,
     ping: Option<IpAddr>,
+    /// A neighbour.
+    pub bfd: Option<BfdForm>,
     script: Option<TrackedScript>,
     file: Option<TrackedFile>,
     process: Option<TrackedProcess>,
@@ -57,6 +59,7 @@ impl Default for TrackerForm {
             fall,
             unit: None,
             ping: None,
+            bfd: None,
             script: None,
             file: None,
             process: None,
@@ -64,9 +67,70 @@ impl Default for TrackerForm {
     }
 }
 
+/// What is written of a BFD session.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct BfdForm {
+    /// Its address.
+    pub neighbour: IpAddr,
+    /// The network that it is in.
+    pub network: Option<String>,
+    #[serde(default = "one_hop")]
+    hops: u8,
+    #[serde(default = "usual_interval")]
+    min_tx: Period,
+    #[serde(default = "usual_interval")]
+    min_rx: Period,
+    #[serde(default = "usual_multiplier")]
+    multiplier: u8,
+    #[serde(default)]
+    passive: bool,
+    #[serde(default)]
+    admin_down: AdminDown,
+}
+
+fn one_hop() -> u8 {
+    BfdCheck::default().hops
+}
+
+fn usual_interval() -> Period {
+    BfdCheck::default().min_tx
+}
+
+fn usual_multiplier() -> u8 {
+    BfdCheck::default().multiplier
+}
+
+impl BfdForm {
+    /// Whether it is on a link of the director's.
+    pub fn is_direct(&self) -> bool {
+        self.hops == 1
+    }
+
+    /// The session of a director, with its interface and address towards the neighbour.
+    pub fn tracked(&self, interface: Option<IfName>, local: Option<IpAddr>) -> TrackedBfd {
+        TrackedBfd {
+            neighbour: self.neighbour,
+            local,
+            interface,
+            hops: self.hops,
+            min_tx: self.min_tx,
+            min_rx: self.min_rx,
+            multiplier: self.multiplier,
+            passive: self.passive,
+            admin_down: self.admin_down,
+        }
+    }
+}
+
 impl TrackerForm {
-    /// The tracker of a director, with its interface and its names of the services.
-    pub fn tracker(&self, interface: Option<IfName>, services: Vec<String>) -> Tracker {
+    /// The tracker of a director, with its interface, its session and its names of the services.
+    pub fn tracker(
+        &self,
+        interface: Option<IfName>,
+        bfd: Option<TrackedBfd>,
+        services: Vec<String>,
+    ) -> Tracker {
         Tracker {
             weight: self.weight,
             initial: self.initial,
@@ -77,6 +141,7 @@ impl TrackerForm {
             interface,
             unit: self.unit.clone(),
             ping: self.ping,
+            bfd,
             services,
             script: self.script.clone(),
             file: self.file.clone(),
@@ -100,8 +165,10 @@ pub(super) fn read_tracker(
 /// Asks the schema of director.toml, which owns the rules, and finds the place of what it says.
 fn rules(problems: &mut Problems, value: &Value<'_>, name: Range<usize>, part: &Part<TrackerForm>) {
     let form = &part.value;
-    let interface = form.network.as_ref().map(|_| "eth0".parse().expect("a proper name"));
-    let tracker = form.tracker(interface, form.services.clone());
+    let interface =
+        |network: &Option<String>| network.as_ref().map(|_| "eth0".parse().expect("a proper name"));
+    let bfd = form.bfd.as_ref().map(|bfd| bfd.tracked(interface(&bfd.network), None));
+    let tracker = form.tracker(interface(&form.network), bfd, form.services.clone());
     let group = FailoverGroup {
         name: "x".to_owned(),
         preempt: Preempt::default(),
@@ -126,6 +193,8 @@ fn rules(problems: &mut Problems, value: &Value<'_>, name: Range<usize>, part: &
         };
         // The topology names networks, not interfaces.
         let message = problem.message.replace("one of interface,", "one of network,");
+        let message =
+            message.replace("say with interface = .. on which link", "say with network = .. in which one");
         problems.add_text(Rule::TrackSetting, key, span, &message);
     }
 }

@@ -15,7 +15,10 @@ use zbus::connection::Builder;
 use zbus::wire::DynamicType;
 use zbus::{Connection, Message, OwnedVariant};
 
+use fairway_config::BfdKey;
+
 use super::super::{Core, ManagerStatus, NAME, Reload, serve};
+use crate::bfd::{BfdCommand, BfdStatus, Finding, SessionStatus};
 use crate::status::{
     GroupStatus, Handle, InstanceStatus, RealServerStatus, Refused, ServiceStatus, ServicesCommand,
     ServicesStatus, Statistics, TrackerStatus, VrrpCommand, VrrpStatus,
@@ -50,6 +53,7 @@ impl Script {
 /// See the module.
 pub struct World {
     pub vrrp_status: watch::Sender<VrrpStatus>,
+    pub bfd_status: watch::Sender<BfdStatus>,
     pub services_status: watch::Sender<ServicesStatus>,
     pub manager: watch::Sender<ManagerStatus>,
     pub core: Core,
@@ -89,6 +93,7 @@ impl World {
         let (vrrp_status, vrrp_receiver) = watch::channel(VrrpStatus::from([("edge".to_owned(), edge())]));
         let (services_status, services_receiver) =
             watch::channel(ServicesStatus::from([("web".to_owned(), web())]));
+        let (bfd_status, bfd_receiver) = watch::channel(BfdStatus::from([(router(), session())]));
         let (manager, manager_receiver) = watch::channel(ManagerStatus {
             host: "lb1".to_owned(),
             cluster: "shop".to_owned(),
@@ -100,15 +105,17 @@ impl World {
         let core = Core {
             manager: manager_receiver,
             vrrp_status: vrrp_receiver,
+            bfd_status: bfd_receiver,
             services_status: services_receiver,
             vrrp: play(&script, answer_vrrp),
+            bfd: play(&script, answer_bfd),
             services: play(&script, answer_services),
             reload,
             shown: Arc::default(),
         };
         let address = bus.address.clone();
         let serving = tokio::spawn(serve(core.clone(), move || Builder::address(address.as_str())));
-        Self { vrrp_status, services_status, manager, core, client: None, script, serving, bus }
+        Self { vrrp_status, bfd_status, services_status, manager, core, client: None, script, serving, bus }
     }
 
     /// Starts the bus and waits until the director has found it.
@@ -143,6 +150,7 @@ impl World {
     /// Lets the parts end, as on a stop; the result is the task that serves the bus.
     pub fn end_of_parts(&mut self) -> &mut JoinHandle<()> {
         self.vrrp_status = watch::channel(VrrpStatus::new()).0;
+        self.bfd_status = watch::channel(BfdStatus::new()).0;
         self.services_status = watch::channel(ServicesStatus::new()).0;
         let last = self.manager.borrow().clone();
         self.manager = watch::channel(last).0;
@@ -208,6 +216,34 @@ fn answer_vrrp(script: &mut Script, command: VrrpCommand) {
             reply.send(script.count(format!("statistics {group} {instance:?}"))).unwrap();
         }
         other => panic!("the bus sends no {other:?}"),
+    }
+}
+
+fn answer_bfd(script: &mut Script, command: BfdCommand) {
+    match command {
+        BfdCommand::Statistics { key, reply } => {
+            reply.send(script.count(format!("statistics of {key}"))).unwrap();
+        }
+        other => panic!("the bus sends no {other:?}"),
+    }
+}
+
+/// A neighbour whose address alone does not tell it from others.
+pub fn router() -> BfdKey {
+    BfdKey { neighbour: "fe80::1".parse().unwrap(), interface: Some("eth0".parse().unwrap()) }
+}
+
+pub fn session() -> SessionStatus {
+    SessionStatus {
+        state: "up",
+        remote_state: "up",
+        diagnostic: "no diagnostic",
+        remote_diagnostic: "path down",
+        discriminator: 7,
+        remote_discriminator: 99,
+        transmit_interval_us: 50_000,
+        detection_time_us: 150_000,
+        finding: Finding::Up,
     }
 }
 

@@ -18,8 +18,11 @@ pub fn resolve(
 ) {
     for (name, tracker) in &entry.value.track {
         let Some(form) = &tracker.value.tracker else { continue };
-        if let Some(network) = &form.network {
-            let key = format!("{}.network", tracker.key);
+        let of_bfd = form.bfd.as_ref().and_then(|bfd| bfd.network.as_ref());
+        for (key, network) in
+            form.network.iter().map(|n| ("network", n)).chain(of_bfd.map(|n| ("bfd.network", n)))
+        {
+            let key = format!("{}.{key}", tracker.key);
             if raw.networks.contains_key(network) {
                 interfaces_exist(problems, (raw, hosts), (&key, tracker, network), group);
             } else {

@@ -1,0 +1,130 @@
+"""BFD with FRR's bfdd: a router that both directors could use, and that only the better one tracks."""
+from __future__ import annotations
+
+import signal
+
+from frr import Frr
+from lan import now, wait
+from routers import Router, fairway, write_fairway
+from service import service
+
+VIP = "10.9.0.100"
+# The neighbour is host c, by both address families.
+PEERS = {"10.9.0.1": "10.9.0.3", "fd00:9::1": "fd00:9::3"}
+DETECTION = 0.15
+
+
+def bfdd(bench, milliseconds: int = 50) -> Frr:
+    lines = ["bfd"]
+    for peer, own in PEERS.items():
+        lines += [f" peer {peer} local-address {own} interface eth0", f"  receive-interval {milliseconds}",
+                  f"  transmit-interval {milliseconds}", "  detect-multiplier 3", "  no shutdown", " !"]
+    router = Frr(bench.c, bench.scratch, "\n".join([*lines, "!", ""]), "bfdd")
+    bench.daemons.append(router)
+    return router
+
+
+def tracking(milliseconds: int = 50) -> str:
+    """Both sessions; without either the group is in fault."""
+    common = f'min-tx = "{milliseconds}ms", min-rx = "{milliseconds}ms"'
+    return "\n".join([
+        "[failover.edge.track]",
+        f'router4 = {{ bfd = {{ neighbour = "10.9.0.3", {common} }} }}',
+        f'router6 = {{ bfd = {{ neighbour = "fd00:9::3", network = "lan", {common} }} }}', ""])
+
+
+# A service whose server is the neighbour, too: tracker and check share the session.
+SERVICE = """
+[hosts.c]
+interfaces.eth0 = { network = "lan", addresses = ["10.9.0.3"], manage = false }
+[checks.path]
+bfd = { min-tx = "50ms", min-rx = "50ms" }
+[services.web]
+listen = ["v0:80"]
+forward = "direct"
+checks = ["path"]
+real-servers = { c = {} }
+"""
+
+
+def peers(router: Frr) -> dict[str, dict]:
+    return {peer["peer"]: peer for peer in router.shown("bfdd", "show bfd peers json") or []}
+
+
+def both(router: Frr, **expected) -> bool:
+    """Whether FRR says this of both sessions."""
+    found = peers(router)
+    return all(all(found.get(peer, {}).get(key.replace("_", "-")) == value for key, value in expected.items()) for peer in PEERS)
+
+
+def downs(router: Frr) -> int:
+    counters = router.shown("bfdd", "show bfd peers counters json")
+    return sum(peer["session-down"] for peer in counters)
+
+
+def bfd_with_frr(bench) -> None:
+    """Sessions with FRR over IPv4 and IPv6 at 50 ms: the group follows when bfdd is killed and when the link is cut;
+    intervals are renegotiated from both sides; a check
+    of a real server follows, too; a stop is no failure."""
+    router = bfdd(bench)
+    plain = Router((VIP,), interval=0.1)
+    ours = bench.up(fairway, bench.a, plain.but(priority=200, extra=tracking() + SERVICE))
+    bench.up(fairway, bench.b, plain)
+    wait("FRR sees both sessions up", lambda: both(router, status="up", remote_receive_interval=50, remote_detect_multiplier=3), 20, 0.1)
+    bench.alone(bench.a, bench.b, VIP, 20)
+    wait("the server is up", lambda: "real server is up" in ours.log(), 20, 0.1)
+
+    router.kill("bfdd")
+    t = now()
+    took = wait("the group follows the death of bfdd", lambda: bench.b.holds(VIP), 20) - t
+    # The group gives up with priority 0, so the other director waits for the skew time alone.
+    bound = DETECTION + plain.skew + 2 * 0.35
+    assert took <= bound, f"the other director had the virtual IP after {took:.3f} s, bound {bound:.3f} s"
+    assert "is down: control detection time expired" in ours.log()
+    wait("the server is down", lambda: "real server is down" in ours.log(), 20, 0.1)
+    router.start("bfdd")
+    bench.alone(bench.a, bench.b, VIP, 20)
+
+    bench.lan.cut(bench.c, True)
+    t = now()
+    took = wait("the group follows the cut of the link", lambda: bench.b.holds(VIP), 20) - t
+    assert took <= bound, f"the other director had the virtual IP after {took:.3f} s, bound {bound:.3f} s"
+    bench.lan.cut(bench.c, False)
+    bench.alone(bench.a, bench.b, VIP, 20)
+    wait("FRR sees both sessions up again", lambda: both(router, status="up"), 20, 0.1)
+
+    before, log = downs(router), len(ours.log())
+    router.ask("bfdd", "configure terminal", "bfd", *(
+        line for peer, own in PEERS.items()
+        for line in (f"peer {peer} local-address {own} interface eth0", "transmit-interval 200", "receive-interval 200", "exit")))
+    write_fairway(ours.directory, bench.a, plain.but(priority=200, extra=tracking(120)))
+    ours.signal(signal.SIGHUP)
+    wait("both sides know the other's new intervals",
+         lambda: both(router, status="up", remote_transmit_interval=120, remote_receive_interval=120, transmit_interval=200), 20, 0.1)
+    bench.alone(bench.a, bench.b, VIP, 20)
+    assert downs(router) == before, f"sessions went down: {router.ask('bfdd', 'show bfd peers counters')}"
+    assert "is down" not in ours.log()[log:], ours.log()[log:]
+
+    ours.stop()
+    wait("FRR knows that the end is planned",
+         lambda: all(peer.get("remote-diagnostic") == "administratively down" for peer in peers(router).values()), 20, 0.1)
+
+
+def bfd_outlives_a_restart(bench) -> None:
+    """`systemctl restart` of our director: the neighbours' sessions at 50 ms stay up, and the group stays where it is."""
+    router = bfdd(bench)
+    plain = Router((VIP,), interval=0.25)
+    ours = bench.up(service, bench.a, plain.but(priority=200, extra=tracking()))
+    bench.up(fairway, bench.b, plain)
+    wait("FRR sees both sessions up", lambda: both(router, status="up"), 30, 0.1)
+    bench.alone(bench.a, bench.b, VIP, 20)
+    before = downs(router)
+    for turn in range(1, 3):
+        ours.restart()
+        wait("the next process goes on", lambda: ours.log().count("going on as master") == turn, 20)
+        wait("it asks for the usual intervals again", lambda: both(router, status="up", remote_transmit_interval=50), 20, 0.1)
+    assert downs(router) == before, f"sessions went down: {router.ask('bfdd', 'show bfd peers counters')}\n{ours.log()[-3000:]}"
+    assert bench.a.holds(VIP) and not bench.b.holds(VIP)
+
+
+CASES = [bfd_with_frr, bfd_outlives_a_restart]
