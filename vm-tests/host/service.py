@@ -71,6 +71,14 @@ class Service:
                                   env=environment, stdout=log, stderr=log, start_new_session=True)  # fmt: skip
         wait("the user manager answers", lambda: self._asks("show", "--property=Version"), 30, 0.1)
 
+    def start_bus(self) -> None:
+        """A bus on which this systemd answers, and which the director takes for the system's."""
+        self.add_unit("dbus.socket", "[Socket]\nListenStream=%t/bus\n")
+        self.add_unit("dbus.service", "[Unit]\nRequires=dbus.socket\n[Service]\nExecStart=/usr/bin/dbus-daemon --session "
+                      "--address=systemd: --nofork --nopidfile --systemd-activation\n")
+        self.add_unit(f"{self.name}.d/bus.conf", f"[Service]\nEnvironment=DBUS_SYSTEM_BUS_ADDRESS=unix:path={self.directory}/runtime/bus\n")
+        self.control("start", "dbus.service")
+
     def _unit(self) -> str:
         """The project's unit file, for this manager and this configuration."""
         lines, section = [], ""
@@ -108,7 +116,9 @@ class Service:
         return self.control("show", self.name, f"--property={name}", "--value").strip()
 
     def add_unit(self, name: str, *sections: str) -> None:
-        (self.directory / "units" / name).write_text("".join(sections))
+        path = self.directory / "units" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(sections))
         self.control("daemon-reload")
 
     def restart(self) -> None:

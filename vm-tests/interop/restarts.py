@@ -5,7 +5,7 @@ import time
 
 from lan import Host, now, wait
 from routers import Router, fairway, keepalived
-from service import service
+from service import Service, service
 
 VIP, VIP6 = "10.9.0.100", "fd00:9::100"
 
@@ -128,6 +128,28 @@ def shutdown_stops_the_director_first(bench) -> None:
     bench.alone(bench.b, bench.a, VIP, router.master_down + 10)
 
 
+def tracked_unit(bench) -> None:
+    """A tracked unit of a real systemd: the group follows its stop and its start at once; a bus that goes is no failover."""
+    plain = Router((VIP,), version=3, interval=0.25)
+    # looked at by itself this rarely, so that what is seen is what systemd has told
+    track = '[failover.edge.track]\nworker = { unit = "worker.service", every = "1h" }\n'
+    ours = Service(bench.a, plain.but(priority=200, extra=track), bench.scratch)
+    bench.daemons.append(ours)
+    ours.add_unit("worker.service", "[Service]\nExecStart=/bin/sleep infinity\n")
+    ours.start_bus()
+    ours.control("start", "worker.service", Service.name)
+    bench.up(fairway, bench.b, plain)
+    bench.alone(bench.a, bench.b, VIP, 20)
+    ours.control("stop", "worker.service")
+    bench.alone(bench.b, bench.a, VIP, 20)
+    wait("the log says why", lambda: "tracker worker fails, which is a fault: worker.service is " in ours.log(), 5, 0.1)
+    ours.control("start", "worker.service")
+    bench.alone(bench.a, bench.b, VIP, 20)
+    ours.control("stop", "dbus.socket", "dbus.service")
+    bench.alone(bench.a, bench.b, VIP, 5)
+    assert ours.log().count("tracker worker fails") == 1, ours.log()
+
+
 CASES = [restart_by_systemd_at_100ms, restart_by_systemd_at_250ms_over_ipv6, restart_by_systemd_at_1s,
-         restart_beside_keepalived_at_100ms, restart_beside_keepalived_with_v2,
+         restart_beside_keepalived_at_100ms, restart_beside_keepalived_with_v2, tracked_unit,
          take_over_without_systemd, shutdown_stops_the_director_first]  # fmt: skip

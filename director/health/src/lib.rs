@@ -24,8 +24,8 @@ mod target;
 
 pub use judge::{Health, Judge};
 pub use monitor::{CheckId, Monitor, Report, Verdict};
-pub use probe::post::Post;
 pub use paths::Paths;
+pub use probe::post::Post;
 pub use probe::tls::TlsError;
 pub use probe::{Advice, BODY_LIMIT, HEAD_LIMIT, Outcome, digests, probe};
 pub use program::{Ended, Program};

@@ -252,11 +252,14 @@ impl Thread {
         if !over {
             return false;
         }
+        let saved: Vec<SavedSession> = self.sessions.values().map(Running::save).collect();
+        // Who is answered finds the ports free.
+        self.sessions.clear();
+        self.listeners.clear();
         match self.ending.take() {
             Some((Ending::Stop(reply), _)) => drop(reply.send(Ok(()))),
-            Some((Ending::PassOn(reply), _)) if self.sessions.is_empty() => drop(reply.send(Ok(Vec::new()))),
+            Some((Ending::PassOn(reply), _)) if saved.is_empty() => drop(reply.send(Ok(Vec::new()))),
             Some((Ending::PassOn(reply), _)) => {
-                let saved = self.sessions.values().map(Running::save).collect();
                 let written = passing::write(saved).map(|state| vec![state]);
                 let refused = |error: io::Error| Refused(format!("cannot save the BFD sessions: {error}"));
                 let _gone = reply.send(written.map_err(refused));
@@ -276,19 +279,17 @@ impl Thread {
         }
         // One that is wanted again begins anew.
         self.leaving.retain(|(running, _)| !wanted.contains_key(&running.key));
-        let mut inherited: BTreeMap<BfdKey, SavedSession> =
-            std::mem::take(&mut self.inherited).into_iter().map(|saved| (saved.key(), saved)).collect();
-        let kept: BTreeMap<BfdKey, SavedSession> =
-            inherited.extract_if(.., |key, _| wanted.contains_key(key)).collect();
         for (key, session) in &wanted {
             if let Some(running) = self.sessions.get_mut(key) {
                 running.reconfigure(now, session.clone());
             }
         }
         // The discriminators of adopted sessions are taken before others are drawn.
-        for (key, saved) in kept {
-            let (seed, session) = (self.draw(), wanted[&key].clone());
-            self.sessions.insert(key, Running::adopt(now, session, &saved, seed));
+        for saved in std::mem::take(&mut self.inherited) {
+            if let Some(session) = wanted.get(&saved.key()) {
+                let running = Running::adopt(now, session.clone(), &saved, self.draw());
+                self.sessions.insert(saved.key(), running);
+            }
         }
         for (key, session) in wanted {
             if !self.sessions.contains_key(&key) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::notifications;
 use crate::bfd::{BfdCommand, BfdStatus};
+use crate::notifications;
 use crate::status::{Handle, Reply, ServicesCommand, ServicesStatus, VrrpCommand, VrrpStatus};
 
 /// A request to read the configuration again.

@@ -49,8 +49,8 @@ use crate::status::{VrrpCommand, VrrpStatus};
 
 pub use link_watch::LinkWatch;
 pub use passing::NAMES;
-pub use secrets::read_secret;
 pub(crate) use realtime::raise_priority;
+pub use secrets::read_secret;
 pub(crate) use thread::CommandWake;
 
 /// Why the VRRP thread could not start, or why leftovers could not be removed.
