@@ -314,6 +314,7 @@ fn blocks(text: &str, narrow: &HostPlan) -> Vec<Line> {
     let top = |line: &str| {
         line == "[[failover]]"
             || line == "[[service]]"
+            || line.starts_with("[notify.")
             || line.strip_prefix("[checks.").is_some_and(|rest| !rest.trim_end_matches(']').contains('.'))
     };
     let lines: Vec<&str> = text.lines().collect();
@@ -332,6 +333,7 @@ fn blocks(text: &str, narrow: &HostPlan) -> Vec<Line> {
                 "Connections are spread over the real servers."
             }
             "[[failover]]" | "[[service]]" => continue,
+            notify if notify.starts_with("[notify.") => continue,
             _ if director.checks.contains_key(check) => "Real servers that fail it get no new connections.",
             _ => continue,
         };

@@ -69,7 +69,8 @@ NETDEV: dict[str, dict[str, frozenset[str]]] = {
 }
 NETWORK: dict[str, dict[str, frozenset[str]]] = {
     "Match": {"Name": ANY},
-    "Link": {"MTUBytes": ANY, "RequiredForOnline": frozenset({"no"})},  # the second: nobody waits for anything here
+    # The second: nobody waits for anything here.
+    "Link": {"MTUBytes": ANY, "RequiredForOnline": frozenset({"no"}), "Unmanaged": frozenset({"yes"})},
     "Address": {"Address": ANY, "DuplicateAddressDetection": frozenset({"none"}), "PreferredLifetime": frozenset({"0"})},
     "Network": {
         "Address": ANY,
@@ -121,8 +122,9 @@ def addresses_by_interface(etc: Path) -> dict[str, list[str]]:
     ours = {section.get("Name") for sections in netdevs for section in sections if section.name == "NetDev"}
     found: dict[str, list[str]] = {}
     for sections in networks:
+        unmanaged = _one(sections, "Link").get("Unmanaged")  # made by somebody else, later
         for name in _one(sections, "Match").get("Name").split():
-            if name not in ours:
+            if name not in ours and not unmanaged:
                 found.setdefault(name, []).extend(_addresses(sections))
     return found
 
@@ -157,7 +159,8 @@ def apply(host: Host, etc: Path) -> None:
             # The first file that matches an interface is the one that counts.
             if interface not in configured and any(fnmatch.fnmatch(interface, pattern) for pattern in patterns):
                 configured.add(interface)
-                _configure(host, interface, sections)
+                if not _one(sections, "Link").get("Unmanaged"):
+                    _configure(host, interface, sections)
 
 
 def _create(host: Host, sections: list[Section]) -> None:

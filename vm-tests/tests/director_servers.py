@@ -41,8 +41,8 @@ def test(lab: Lab) -> None:
 
     # New rules forget who the others are: the next advert or probe tells again.
     lab.reload(lab.text)
+    known = ("nft", "list", "set", "inet", "fairway", "directors")
     for name in lab.directors:
-        known = ("nft", "list", "set", "inet", "fairway", "directors")
         eventually(lambda h=lab.hosts[name]: "expires" in h.run(*known), f"{name} knows the other director again")
     both_answer(lab, "after a reload")
 

@@ -90,8 +90,8 @@ pub struct VrrpPeers {
 /// What NAT servers of one subnet send out on their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outbound {
-    /// Their interface.
-    pub inside: String,
+    /// Their interface, and those with virtual MAC addresses beside it.
+    pub inside: Vec<String>,
     /// Their subnet.
     pub subnet: IpNet,
     /// Where their packets leave, and what becomes of their source address.
@@ -203,24 +203,29 @@ fn vrrp(topology: &Topology, (name, host): (&str, &Host), roles: &Roles<'_>) -> 
     for (_, group) in &roles.groups {
         for instance in &group.instances {
             let Some(interface) = host.interface_in(&instance.network) else { continue };
-            let key = (interface.name.as_str(), instance.family);
-            let (peers, any, header) = found.entry(key).or_default();
-            *header |= matches!(group.auth, Some(Auth::Ah(_)));
-            if group.transport == Transport::Unicast {
-                let others = instance.senders.iter().filter(|(director, _)| director != name);
-                peers.extend(others.map(|(_, address)| *address));
-                continue;
-            }
-            for (director, _) in group.directors.iter().filter(|(director, _)| director != name) {
-                let peer = topology.hosts[director].interface_in(&instance.network);
-                // IPv6 adverts come from link-local addresses, which no topology knows: the template lets
-                // those in and nothing else.
-                match (instance.family, peer.and_then(|i| i.address(Family::Ipv4))) {
-                    (Family::Ipv4, Some(_)) => {
-                        let own = peer.into_iter().flat_map(|i| i.addresses.iter().map(IpNet::addr));
-                        peers.extend(own.filter(IpAddr::is_ipv4));
+            // What comes for a virtual MAC address comes in there.
+            let interfaces =
+                std::iter::once(&interface.name).chain(instance.virtual_mac.iter().map(|mac| &mac.interface));
+            for interface in interfaces {
+                let key = (interface.as_str(), instance.family);
+                let (peers, any, header) = found.entry(key).or_default();
+                *header |= matches!(group.auth, Some(Auth::Ah(_)));
+                if group.transport == Transport::Unicast {
+                    let others = instance.senders.iter().filter(|(director, _)| director != name);
+                    peers.extend(others.map(|(_, address)| *address));
+                    continue;
+                }
+                for (director, _) in group.directors.iter().filter(|(director, _)| director != name) {
+                    let peer = topology.hosts[director].interface_in(&instance.network);
+                    // IPv6 adverts come from link-local addresses, which no topology knows: the template lets
+                    // those in and nothing else.
+                    match (instance.family, peer.and_then(|i| i.address(Family::Ipv4))) {
+                        (Family::Ipv4, Some(_)) => {
+                            let own = peer.into_iter().flat_map(|i| i.addresses.iter().map(IpNet::addr));
+                            peers.extend(own.filter(IpAddr::is_ipv4));
+                        }
+                        _ => *any = true,
                     }
-                    _ => *any = true,
                 }
             }
         }
@@ -243,6 +248,10 @@ fn outbound(topology: &Topology, host: &Host, roles: &Roles<'_>) -> Vec<Outbound
     for (_, _, _, at) in roles.servers(|forward| forward == Forward::Nat) {
         inside.extend(at.network.as_deref().map(|n| (n, Family::of(at.address))));
     }
+    let beside = |place: (&str, Family)| {
+        let macs = roles.virtual_macs(host).filter(move |(of, _)| *of == place);
+        macs.map(|(_, name)| name).collect::<Vec<_>>()
+    };
     let mut found = Vec::new();
     for (network, family) in &inside {
         let Some(interface) = host.interface_in(network) else { continue };
@@ -267,10 +276,15 @@ fn outbound(topology: &Topology, host: &Host, roles: &Roles<'_>) -> Vec<Outbound
             continue;
         }
         let subnets = topology.networks[*network].subnets.iter().filter(|s| Family::of(s.addr()) == *family);
-        found.extend(subnets.map(|subnet| Outbound {
-            inside: interface.name.to_string(),
-            subnet: *subnet,
-            outside: outside.clone(),
+        found.extend(subnets.map(|subnet| {
+            Outbound {
+                inside: std::iter::once(interface.name.as_str())
+                    .chain(beside((network, *family)))
+                    .map(str::to_owned)
+                    .collect(),
+                subnet: *subnet,
+                outside: outside.clone(),
+            }
         }));
     }
     found

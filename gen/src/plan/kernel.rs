@@ -106,6 +106,18 @@ pub(super) fn settings(
                 vec![key("net.ipv4.vs.conntrack", 0)],
             );
         }
+        let macs = roles.virtual_macs(host).flat_map(|(_, name)| {
+            // They come when the director makes the interface; until then there is nothing to set.
+            let key = |key| (format!("-net.ipv6.conf.{name}.{key}"), 0);
+            [key("accept_ra"), key("autoconf")]
+        });
+        let macs: Vec<_> = macs.collect();
+        if !macs.is_empty() {
+            set(
+                "Interfaces with a virtual MAC address: no addresses or routes from router advertisements.",
+                macs,
+            );
+        }
         let probed = probed_through(topology, host, roles);
         if !probed.is_empty() {
             let values = probed.into_iter().map(|i| (of_interface("ipv4", i, "accept_local"), 1)).collect();
@@ -176,6 +188,9 @@ pub(super) fn modules(
         modules.push("ip_vs".to_owned());
         let schedulers: BTreeSet<_> = roles.directs.iter().map(|(s, _)| s.scheduler.name()).collect();
         modules.extend(schedulers.into_iter().map(|s| format!("ip_vs_{s}")));
+        if roles.virtual_macs(host).next().is_some() {
+            modules.push("macvlan".to_owned());
+        }
         if super::firewall::tracks_connections(topology, host, roles) {
             modules.push("nf_conntrack".to_owned());
         }

@@ -36,6 +36,8 @@ pub struct HostPlan {
     pub links: Vec<Link>,
     /// VIPs on the dummy interface of a real server that answers as the VIP.
     pub dummy: Vec<std::net::IpAddr>,
+    /// Interfaces with virtual MAC addresses, which the director makes.
+    pub virtual_macs: Vec<String>,
     /// What unwraps the packets of tunnels that end here.
     pub tunnels: Tunnels,
     /// Whether networkd must keep addresses, routes and rules it did not make.
@@ -85,6 +87,14 @@ impl<'t> Roles<'t> {
     fn uses(&self, family: Family) -> bool {
         self.directs.iter().any(|(_, l)| Family::of(l.address) == family)
             || self.groups.iter().any(|(_, g)| g.has(family))
+    }
+
+    /// Interfaces with virtual MAC addresses: their network and family, and their name.
+    fn virtual_macs(&self, host: &'t Host) -> impl Iterator<Item = ((&'t str, Family), &'t str)> {
+        let instances = self.groups.iter().flat_map(|(_, group)| &group.instances);
+        instances.filter(|instance| host.interface_in(&instance.network).is_some()).filter_map(|i| {
+            Some(((i.network.as_str(), i.family), i.virtual_mac.as_ref()?.interface.as_str()))
+        })
     }
 
     /// Checks that ask at virtual IPs, with what they ask at.
@@ -178,6 +188,7 @@ impl<'t> Plans<'t> {
             modules: kernel::modules(topology, host, roles, (!dummy.is_empty(), &tunnels)),
             links: links::links(topology, (name, host), roles),
             dummy,
+            virtual_macs: roles.virtual_macs(host).map(|(_, name)| name.to_owned()).collect(),
             tunnels,
             keep_foreign: roles.is_director(),
             firewall: firewall::firewall(topology, (name, host), roles, director.as_ref()),

@@ -41,10 +41,11 @@ pub enum Error {
 }
 
 /// The templates, by the name of what they render.
-const TEMPLATES: [(&str, &str); 11] = [
+const TEMPLATES: [(&str, &str); 12] = [
     ("sysctl.conf", include_str!("../../templates/sysctl.conf.j2")),
     ("modules.conf", include_str!("../../templates/modules.conf.j2")),
     ("link.network", include_str!("../../templates/link.network.j2")),
+    ("virtual-mac.network", include_str!("../../templates/virtual-mac.network.j2")),
     ("dummy.netdev", include_str!("../../templates/dummy.netdev.j2")),
     ("dummy.network", include_str!("../../templates/dummy.network.j2")),
     ("tunnel.netdev", include_str!("../../templates/tunnel.netdev.j2")),
@@ -114,6 +115,10 @@ impl Renderer {
         for link in &plan.links {
             let path = format!("etc/systemd/network/10-fairway-{}.network", link.name);
             add(path, "link.network", context! { header => comment, link => Serde(link) })?;
+        }
+        for name in &plan.virtual_macs {
+            let path = format!("etc/systemd/network/10-fairway-{name}.network");
+            add(path, "virtual-mac.network", context! { header => comment, name })?;
         }
         if !plan.dummy.is_empty() {
             let vips: Vec<Value> = plan

@@ -52,7 +52,7 @@ fn handed(handed: &[Handed]) -> (Vec<Set>, Vec<HandedRules>) {
 
 #[derive(Serialize)]
 struct OutboundRule {
-    inside: String,
+    inside: Vec<String>,
     family: &'static str,
     subnet: String,
     outside: Vec<Way>,

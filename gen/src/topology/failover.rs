@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use fairway_config::{
     Announce, Auth, Checksum, FailoverGroup, Family, Instance, Period, Preempt, Priority, TrackedBfd,
-    VirtualRoute, VirtualRule, Vrid, VrrpVersion,
+    VirtualMac, VirtualRoute, VirtualRule, Vrid, VrrpVersion,
 };
 use ipnet::IpNet;
 
@@ -31,6 +31,10 @@ pub struct Group {
     pub auth: Option<Auth>,
     /// How adverts reach the other directors.
     pub transport: Transport,
+    /// Whether its addresses have MAC addresses of their own.
+    pub virtual_mac: bool,
+    /// Whether adverts leave with the host's own MAC address all the same.
+    pub transmit_from_base: bool,
     /// Neighbour announcements.
     pub announce: Announce,
     /// Whether its directors forward what is for others.
@@ -90,6 +94,8 @@ pub struct GroupInstance {
     pub addresses: Vec<(IpAddr, Option<u8>)>,
     /// Addresses of either family that move with them and are in no advert.
     pub excluded: Vec<(IpAddr, Option<u8>)>,
+    /// The interface with its virtual MAC address, the same on all directors.
+    pub virtual_mac: Option<VirtualMac>,
     /// With unicast: the directors and the address each of them sends from.
     pub senders: Vec<(String, IpAddr)>,
 }
@@ -182,7 +188,7 @@ impl Group {
                 .collect(),
             auth: self.auth.clone(),
             announce: self.announce,
-            virtual_mac: None,
+            virtual_mac: instance.virtual_mac.clone(),
             virtual_ips: instance.addresses.iter().map(virtual_ip).collect(),
             excluded_ips: instance.excluded.iter().map(virtual_ip).collect(),
         })

@@ -73,6 +73,19 @@ pub static FAILOVER: Shape = Shape {
             "How adverts reach the other directors: by multicast, or where a network does not carry it, to each \
              director's own address, and from these only.",
         ),
+        defaulted(
+            "virtual-mac",
+            "false",
+            Kind::Boolean,
+            "The virtual IPs have the virtual router's own MAC address, 00:00:5e:00:01:VRID (IPv6: 02), which moves with \
+             them: neighbours need not learn another one. On an interface that the director makes (macvlan).",
+        ),
+        defaulted(
+            "transmit-from-base",
+            "false",
+            Kind::Boolean,
+            "With virtual-mac: adverts leave with the host's own MAC address. Always so with transport = \"unicast\".",
+        ),
         optional("announce", Kind::Table(&ANNOUNCE), "How a take-over is announced to neighbours."),
         defaulted(
             "router",

@@ -37,6 +37,10 @@ pub struct RawGroup {
     pub vrid: Option<RawVrid>,
     /// `transport`.
     pub transport: Option<Spanned<Transport>>,
+    /// `virtual-mac`.
+    pub virtual_mac: Option<Spanned<bool>>,
+    /// `transmit-from-base`.
+    pub transmit_from_base: Option<Spanned<bool>>,
     /// `announce`.
     pub announce: Option<Spanned<Announce>>,
     /// `router`.
@@ -103,6 +107,8 @@ pub(super) fn read_group(problems: &mut Problems, value: Value<'_>, name: Range<
             let words = [("multicast", Transport::Multicast), ("unicast", Transport::Unicast)];
             v.choice(problems, Rule::BadValue, &words)
         }),
+        virtual_mac: table.optional("virtual-mac").and_then(|v| v.boolean(problems)),
+        transmit_from_base: table.optional("transmit-from-base").and_then(|v| v.boolean(problems)),
         announce: table.optional("announce").and_then(|v| read_announce(problems, &v)),
         router: table.optional("router").and_then(|v| v.boolean(problems)),
         nonlocal_bind: table.optional("nonlocal-bind").and_then(|v| v.boolean(problems)),

@@ -6,6 +6,7 @@ mod instances;
 mod protocol;
 mod routes;
 mod track;
+mod virtual_mac;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -53,6 +54,8 @@ pub fn resolve(
             preempt: entry.value.preempt.as_ref().map(|p| *p.get_ref()).unwrap_or_default(),
             auth: entry.value.auth.as_ref().map(|a| a.get_ref().clone()),
             transport: entry.value.transport.as_ref().map(|t| *t.get_ref()).unwrap_or_default(),
+            virtual_mac: entry.value.virtual_mac.as_ref().is_some_and(|mac| *mac.get_ref()),
+            transmit_from_base: entry.value.transmit_from_base.as_ref().is_some_and(|base| *base.get_ref()),
             announce: entry.value.announce.as_ref().map(|a| *a.get_ref()).unwrap_or_default(),
             router: entry.value.router.as_ref().is_some_and(|router| *router.get_ref()),
             nonlocal_bind: entry.value.nonlocal_bind.as_ref().is_some_and(|early| *early.get_ref()),
@@ -80,6 +83,7 @@ pub fn resolve(
     routes::differ(problems, raw, &groups);
     instances::instance_names_differ(problems, raw, &groups);
     instances::allocate_vrids(problems, raw, &mut groups);
+    virtual_mac::resolve(problems, raw, &mut groups);
     groups
 }
 
@@ -146,6 +150,7 @@ fn instances(name: &str, group: &Group, virtual_ips: &IndexMap<String, VirtualIp
             vrid: Vrid::new(255).expect("255 is not zero"),
             addresses: Vec::new(),
             excluded: Vec::new(),
+            virtual_mac: None,
             senders: Vec::new(),
         });
         instance.addresses.push((*address, *prefix));
