@@ -49,7 +49,7 @@ rules! {
     UnknownScheduler "unknown-scheduler" "The scheduler is one the kernel has."
     OverlappingSubnets "overlapping-subnets" "An address belongs to one network, so subnets do not overlap."
     GatewayOutsideNetwork "gateway-outside-network" "A gateway is inside a subnet of its network, or IPv6 link-local."
-    ReservedInterface "reserved-interface" "fairway0 and fairway-* belong to the generated files."
+    ReservedInterface "reserved-interface" "fairway0, fairway-*, vrrp4-* and vrrp6-* are interfaces that Fairway makes."
     OneInterfacePerNetwork "one-interface-per-network" "A host has one interface in a network."
     MissingAddresses "missing-addresses" "A managed interface has addresses."
     AddressOutsideNetwork "address-outside-network" "An interface's addresses are inside its network."

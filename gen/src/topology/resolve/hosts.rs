@@ -48,7 +48,9 @@ pub fn resolve(
         let mut host = Host { interfaces: Vec::with_capacity(entry.value.interfaces.len()) };
         for (interface_name, interface) in &entry.value.interfaces {
             let name = interface_name.as_str();
-            if matches!(name, DUMMY | "lo") || name.starts_with(TUNNELS) {
+            if matches!(name, DUMMY | "lo")
+                || [TUNNELS, "vrrp4-", "vrrp6-"].iter().any(|reserved| name.starts_with(reserved))
+            {
                 problems.add(
                     Rule::ReservedInterface,
                     &interface.key,
