@@ -63,9 +63,7 @@ def downs(router: Frr) -> int:
 
 
 def bfd_with_frr(bench) -> None:
-    """Sessions with FRR over IPv4 and IPv6 at 50 ms: the group follows when bfdd is killed and when the link is cut;
-    intervals are renegotiated from both sides; a check
-    of a real server follows, too; a stop is no failure."""
+    """FRR's bfdd over IPv4 and IPv6 at 50 ms: group and check follow its death and a cut link; new intervals; a planned stop."""
     router = bfdd(bench)
     plain = Router((VIP,), interval=0.1)
     ours = bench.up(fairway, bench.a, plain.but(priority=200, extra=tracking() + SERVICE))
