@@ -1,6 +1,7 @@
 //! The operator's command line, a pure D-Bus client of the director.
 
 mod client;
+mod doctor;
 mod exporter;
 mod metrics;
 mod model;
@@ -8,6 +9,7 @@ mod render;
 mod statistics;
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -104,6 +106,15 @@ enum Verb {
         /// Print the digests of what an HTTP check gets, for its `digest`
         #[arg(long)]
         print_digest: bool,
+    },
+    /// Look at the whole way of a packet on this director, and say what is wrong and what to do
+    Doctor {
+        /// As JSON, with stable keys
+        #[arg(long)]
+        json: bool,
+        /// Compare the files on this host with what this topology makes
+        #[arg(long, value_name = "PATH")]
+        topology: Option<PathBuf>,
     },
     /// Read the configuration again; returns when it is in force
     Reload,
@@ -203,6 +214,15 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
             print(&render::probes(&seen))?;
             if seen.iter().any(|probe| !probe.passed()) {
                 bail!("not every check passes");
+            }
+        }
+        Verb::Doctor { json, topology } => {
+            let findings = doctor::examine(&client, topology.as_deref()).await?;
+            print(&if json { to_json(&findings)? } else { findings.render() })?;
+            match findings.count() {
+                0 => {}
+                1 => bail!("1 finding"),
+                more => bail!("{more} findings"),
             }
         }
         Verb::Reload => client.reload().await?,

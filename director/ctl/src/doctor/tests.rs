@@ -1,0 +1,135 @@
+//! What can be judged without a network.
+
+use std::net::Ipv4Addr;
+
+use fairway_config::Family;
+
+use super::firewall::{Packet, Ruleset};
+use super::wire::{Mac, checksum, flags, reply, syn};
+use super::*;
+
+fn ruleset(rules: &str, policy: &str) -> Ruleset {
+    let json = format!(
+        r#"{{"nftables": [{{"metainfo": {{}}}}, {{"table": {{"family": "inet", "name": "filter"}}}},
+        {{"chain": {{"family": "inet", "table": "filter", "name": "input", "type": "filter", "hook": "input",
+                     "prio": 0, "policy": "{policy}"}}}},
+        {{"chain": {{"family": "inet", "table": "filter", "name": "more"}}}}{rules}]}}"#
+    );
+    Ruleset::read(json.as_bytes()).unwrap()
+}
+
+fn rule(expressions: &str) -> String {
+    format!(
+        r#", {{"rule": {{"family": "inet", "table": "filter", "chain": "input", "expr": [{expressions}]}}}}"#
+    )
+}
+
+const WEB: Packet<'_> = Packet {
+    interface: "eth0",
+    family: Family::Ipv4,
+    destination: Some(std::net::IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100))),
+    protocol: "tcp",
+    number: 6,
+    port: Some(80),
+};
+const VRRP: Packet<'_> = Packet { destination: None, protocol: "vrrp", number: 112, port: None, ..WEB };
+
+fn dport(right: &str, verdict: &str) -> String {
+    rule(&format!(
+        r#"{{"match": {{"op": "==", "left": {{"payload": {{"protocol": "tcp", "field": "dport"}}}}, "right": {right}}}}}, {{"{verdict}": null}}"#
+    ))
+}
+
+#[test]
+fn what_is_certainly_dropped_is_found_and_nothing_else() {
+    let input = Some("chain input of table inet filter".to_owned());
+    assert_eq!(ruleset("", "accept").drops(&WEB), None);
+    assert_eq!(ruleset("", "drop").drops(&WEB), input);
+    assert_eq!(ruleset("", "drop").drops(&VRRP), input);
+    for (right, is) in
+        [("80", true), ("22", false), (r#"{"set": [22, 80]}"#, true), (r#"{"range": [1, 1024]}"#, true)]
+    {
+        let accepted = ruleset(&dport(right, "accept"), "drop");
+        assert_eq!(accepted.drops(&WEB).is_none(), is, "{right}");
+        assert_eq!(accepted.drops(&VRRP), input, "{right}");
+        let dropped = ruleset(&dport(right, "drop"), "accept");
+        assert_eq!(dropped.drops(&WEB).is_some(), is, "{right}");
+        assert_eq!(dropped.drops(&VRRP), None, "{right}");
+    }
+    // A set whose elements are not looked up may have the port.
+    assert_eq!(ruleset(&dport(r#""@open""#, "accept"), "drop").drops(&WEB), None);
+    let from_peers = rule(
+        r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "protocol"}}, "right": "vrrp"}},
+           {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "10.0.0.12"}},
+           {"accept": null}"#,
+    );
+    assert_eq!(ruleset(&from_peers, "drop").drops(&VRRP), None, "a peer's may be accepted");
+    assert_eq!(ruleset(&from_peers, "drop").drops(&WEB), input);
+    let established = rule(
+        r#"{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}},
+           {"accept": null}"#,
+    );
+    assert_eq!(ruleset(&established, "drop").drops(&WEB), input, "a new connection is not established");
+    let jump = rule(r#"{"jump": {"target": "more"}}"#)
+        + r#", {"rule": {"family": "inet", "table": "filter", "chain": "more", "expr": [{"drop": null}]}}"#;
+    assert_eq!(ruleset(&jump, "accept").drops(&WEB), input);
+    let elsewhere = rule(
+        r#"{"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "eth1"}}, {"drop": null}"#,
+    );
+    assert_eq!(ruleset(&elsewhere, "accept").drops(&WEB), None);
+}
+
+#[test]
+fn sysctls_are_read_and_found_as_systemd_does() {
+    let settings = host::settings("# a\n; b\nnet.ipv4.ip_forward = 0\n-net/ipv4/conf/eth0.1/rp_filter=2\n");
+    assert_eq!(settings["net.ipv4.ip_forward"], "0");
+    assert_eq!(settings["net/ipv4/conf/eth0.1/rp_filter"], "2");
+    let place = |key| host::place(key).display().to_string();
+    assert_eq!(place("net.ipv4.ip_forward"), "/proc/sys/net/ipv4/ip_forward");
+    assert_eq!(place("net/ipv4/conf/eth0.1/rp_filter"), "/proc/sys/net/ipv4/conf/eth0.1/rp_filter");
+    assert_eq!(place("net.ipv4.conf.eth0/1.rp_filter"), "/proc/sys/net/ipv4/conf/eth0.1/rp_filter");
+}
+
+#[test]
+fn network_files_tell_name_mtu_and_addresses() {
+    let link = host::link(
+        "[Match]\nName=eth0\n[Link]\nMTUBytes=9000\n[Network]\n# x\nAddress=10.0.0.11/24\nAddress=fd00::1/64\n",
+    );
+    assert_eq!((link.name.as_str(), link.mtu), ("eth0", Some(9000)));
+    assert_eq!(link.addresses.len(), 2);
+}
+
+#[test]
+fn frames_are_what_the_standards_say() {
+    let (own, vip) = (Ipv4Addr::new(10, 0, 0, 11), Ipv4Addr::new(10, 0, 0, 100));
+    let packet = syn((own, 61_123), (vip, 80));
+    let words = |bytes: &[u8]| bytes.chunks(2).map(|p| u32::from(p[0]) << 8 | u32::from(p[1])).sum::<u32>();
+    assert_eq!(packet.len(), 44);
+    assert_eq!(checksum(words(&packet[..20])), [0, 0], "a header with its checksum sums up to nothing");
+    let pseudo = words(&own.octets()) + words(&vip.octets()) + 6 + 24;
+    assert_eq!(checksum(pseudo + words(&packet[20..])), [0, 0]);
+    let frame = [&[0; 14][..], &packet].concat();
+    assert_eq!(flags(&frame, (own, 61_123), (vip, 80)), Some(2));
+    assert_eq!(flags(&frame, (own, 61_123), (vip, 81)), None);
+    assert_eq!(flags(&frame[..40], (own, 61_123), (vip, 80)), None);
+    let mut answer = vec![0; 14];
+    answer.extend([0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 1, 10, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(reply(&answer), Some((vip, Mac([2, 0, 0, 0, 0, 1]))));
+    assert_eq!(reply(&answer[..41]), None);
+}
+
+#[test]
+fn findings_are_said_once_and_with_a_remedy() {
+    let mut findings = Findings::default();
+    assert_eq!(findings.render(), "nothing is wrong\n");
+    for _ in 0..2 {
+        findings.add("mtu", "eth0", "its MTU is 1400", "set it");
+    }
+    assert_eq!(findings.render(), "mtu: eth0\n  its MTU is 1400\n  do: set it\n");
+    assert_eq!(
+        serde_json::to_value(&findings).unwrap(),
+        serde_json::json!({ "findings": [
+            { "check": "mtu", "about": "eth0", "problem": "its MTU is 1400", "remedy": "set it" },
+        ] })
+    );
+}
