@@ -94,7 +94,13 @@ pub async fn run(
         tokio::select! {
             // What is logged before a request is told before it.
             biased;
-            event = events.next() => tell(&receivers, &event),
+            event = events.next() => {
+                // What is logged after a reload is told to those whom the reload has brought.
+                if wanted.has_changed().unwrap_or(false) {
+                    configure(&mut receivers, &wanted.borrow_and_update(), &status);
+                }
+                tell(&receivers, &event);
+            }
             changed = wanted.changed() => {
                 if changed.is_err() {
                     return;

@@ -347,6 +347,22 @@ async fn a_reload_keeps_what_waits_and_only_wanted_events_are_told() {
     assert!(body.contains("group-master") && !body.contains("server-down"), "{body}");
 }
 
+#[tokio::test]
+async fn what_happens_right_after_a_reload_is_told_to_whom_it_has_brought() {
+    let directory = TempDir::new().unwrap();
+    let (server, mut requests) = http_server(&[200]).await;
+    let others = Notify { events: vec![EventKind::Ipvs], ..webhook(server, directory.path()) };
+    let mut bench = Bench::new(others.clone());
+    bench.until("the receiver is there", |told| told.waiting == 0).await;
+    // Both are there when the task looks next.
+    let mut changed = config(others);
+    changed.notify.insert("new".to_owned(), webhook(server, directory.path()));
+    bench.wanted.send_replace(changed);
+    bench.happens(EventKind::Reloaded, 1).await;
+    let body = tokio::time::timeout(LIMIT, requests.recv()).await.expect("it is not told").unwrap();
+    assert!(body.contains("\"event\":\"reloaded\""), "{body}");
+}
+
 #[test]
 fn files_that_cannot_be_used_are_named() {
     let directory = TempDir::new().unwrap();
