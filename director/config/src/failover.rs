@@ -307,6 +307,29 @@ pub struct Announce {
     pub delay: Period,
     /// Time between announcements for as long as it is master; `"0s"` for none.
     pub refresh: Period,
+    /// How many announcements per address each of those times.
+    #[serde(skip_serializing_if = "is_one")]
+    pub refresh_repeat: u8,
+    /// As `repeat`, after another router claimed to be master with a lower priority; 0 for none, absent for `repeat`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lower_priority_repeat: Option<u8>,
+    /// As `delay`, after another router claimed to be master with a lower priority; absent for `delay`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lower_priority_delay: Option<Period>,
+    /// Time between the announcements of two addresses on one interface, for switches and neighbours that take no
+    /// more; `"0s"` for none. What would pile up is left out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub pacing: Period,
+}
+
+/// Given by reference, as serde does.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_one(count: &u8) -> bool {
+    *count == 1
+}
+
+fn is_zero(period: &Period) -> bool {
+    period.get().is_zero()
 }
 
 impl Default for Announce {
@@ -316,6 +339,10 @@ impl Default for Announce {
             interval: Period::from_millis(20),
             delay: Period::from_secs(5),
             refresh: Period::from_secs(30),
+            refresh_repeat: 1,
+            lower_priority_repeat: None,
+            lower_priority_delay: None,
+            pacing: Period::from_secs(0),
         }
     }
 }

@@ -245,6 +245,9 @@ fn virtual_ips_are_at_the_virtual_mac_unless_said_otherwise() {
 rule!(announcements_are_sent, "failover.edge.instance.edge-public.announce.repeat", |c| {
     c.failover[0].instances[0].announce.repeat = 0
 });
+rule!(refreshing_announces, "failover.edge.instance.edge-public.announce.refresh-repeat", |c| {
+    c.failover[0].instances[0].announce.refresh_repeat = 0
+});
 /// `text_rule!(name, place, what, instead)`: with other text in the full example, exactly this place is reported.
 macro_rules! text_rule {
     ($name:ident, $at:literal, $what:literal, $instead:literal) => {

@@ -204,6 +204,12 @@ fn instance_problems(found: &mut Found, at: &str, instance: &Instance) {
             "must be at least 1: without announcements switches keep the old path",
         );
     }
+    if instance.announce.refresh_repeat == 0 {
+        found.add(
+            format!("{at}.announce.refresh-repeat"),
+            "must be at least 1; with refresh = \"0s\" nothing is repeated",
+        );
+    }
 }
 
 fn prefix_problems(found: &mut Found, at: String, vip: &VirtualIp) {

@@ -108,6 +108,8 @@ pub(crate) struct SavedTimer {
 pub(crate) struct SavedAnnouncer {
     pub(crate) burst: Option<(u8, Moment)>,
     pub(crate) second_burst: Option<Moment>,
+    /// Absent in what older releases saved.
+    pub(crate) second_repeat: Option<u8>,
     pub(crate) refresh: Option<Moment>,
 }
 

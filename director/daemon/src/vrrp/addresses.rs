@@ -229,7 +229,8 @@ impl Vips {
         spot.ours(links).filter(|change| !self.wanted(&Spot { prefix: change.prefix, ..spot.clone() }))
     }
 
-    fn wanted(&self, spot: &Spot) -> bool {
+    /// Whether somebody's VIP belongs there now.
+    pub(super) fn wanted(&self, spot: &Spot) -> bool {
         self.holdings.values().any(|holding| holding.wanted.contains(spot))
     }
 }

@@ -14,6 +14,7 @@ use super::announce::Announcer;
 use super::links::Links;
 use super::member::Member;
 use super::netlink::{Monitor, Requests};
+use super::pacing::Pacer;
 use super::routes::{News, Routes};
 use super::sockets::{AdvertSocket, Wire};
 use super::virtual_mac::{self, VirtualMacs};
@@ -52,6 +53,7 @@ pub(super) struct Kernel {
     /// Sockets of the process before, as long as they may be of use.
     pub(super) inherited: Vec<AdvertSocket>,
     announcer: Announcer,
+    pub(super) pacer: Pacer,
     complaints: BTreeMap<String, Instant>,
 }
 
@@ -78,6 +80,7 @@ impl Kernel {
             sockets: BTreeMap::new(),
             inherited: Vec::new(),
             announcer,
+            pacer: Pacer::default(),
             complaints: BTreeMap::new(),
         })
     }
@@ -399,8 +402,14 @@ impl Kernel {
 
     /// Announces an instance's VIPs on the interfaces they are on.
     fn announce(&mut self, member: &mut Member, instance: usize) {
+        let pacing = member.instances()[instance].announce.pacing.get();
+        let (now, owner) = (Instant::now(), member.owner(instance));
         for spot in Spot::on_interface(&member.instances()[instance]).collect::<Vec<_>>() {
-            self.announce_spot(member, instance, &spot);
+            if pacing.is_zero() {
+                self.announce_spot(member, instance, &spot);
+            } else {
+                self.pacer.push(now, &owner, spot, pacing);
+            }
         }
     }
 

@@ -12,6 +12,7 @@
 //! | `links` | carrier and source addresses |
 //! | `virtual_mac` | macvlan interfaces with the virtual routers' MAC addresses |
 //! | `announce` | gratuitous ARP, neighbour advertisements |
+//! | `pacing` | announcements that wait for each other |
 //! | `netlink` | the wire form of links and addresses |
 //! | `passing` | what one process leaves the next |
 //! | `secrets` | passwords and keys |
@@ -26,6 +27,7 @@ mod link_watch;
 mod links;
 mod member;
 mod netlink;
+mod pacing;
 mod passing;
 mod realtime;
 mod routes;

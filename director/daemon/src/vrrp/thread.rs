@@ -255,6 +255,7 @@ impl Thread {
         let deadlines = self.all().filter_map(|member| member.group.next_deadline());
         let wait = deadlines
             .chain(self.retry_at)
+            .chain(self.kernel.pacer.next_deadline())
             .chain(self.passing.as_ref().map(|passing| passing.at))
             .map(|deadline| deadline.saturating_duration_since(now))
             .fold(LONGEST_WAIT, Duration::min);
@@ -449,6 +450,13 @@ impl Thread {
             };
             let outputs = member.group.handle(now, input);
             self.kernel.carry_out(member, outputs);
+        }
+        for (owner, spot) in self.kernel.pacer.due(Instant::now()) {
+            self.with_owner(&owner, |kernel, member, instance| {
+                if kernel.vips.wanted(&spot) {
+                    kernel.announce_spot(member, instance, &spot);
+                }
+            });
         }
         if self.leaving.iter().any(|member| member.stopped) {
             self.drop_departed();

@@ -293,7 +293,7 @@ impl Group {
         router.advert_due = Some(now + router.own_interval());
         for router in &mut self.routers {
             let announce = router.config.announce;
-            router.announcer.restart(now, &announce);
+            router.announcer.restart_after_lower(now, &announce);
         }
         self.send_due(now);
     }

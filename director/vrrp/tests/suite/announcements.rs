@@ -27,6 +27,10 @@ const ANNOUNCE: Announce = Announce {
     interval: Period::from_millis(20),
     delay: Period::from_secs(5),
     refresh: Period::from_secs(12),
+    refresh_repeat: 1,
+    lower_priority_repeat: None,
+    lower_priority_delay: None,
+    pacing: Period::from_millis(0),
 };
 
 #[test]
@@ -49,6 +53,27 @@ fn a_burst_without_interval_comes_at_once() {
     let never = Period::from_secs(0);
     let mut rig = with(Announce { interval: never, delay: never, refresh: never, ..ANNOUNCE });
     assert_eq!(times(&mut rig, down(100) + ms(1_000)), [0, 0, 0]);
+}
+
+#[test]
+fn a_refresh_may_be_a_burst() {
+    let never = Period::from_secs(0);
+    let mut rig = with(Announce { delay: never, refresh_repeat: 3, ..ANNOUNCE });
+    let times = times(&mut rig, down(100) + ms(25_000));
+    assert_eq!(times, [0, 20, 40, 12_000, 12_020, 12_040, 24_000, 24_020, 24_040]);
+}
+
+#[test]
+fn a_lower_master_has_settings_of_its_own() {
+    let delay = Some(Period::from_secs(2));
+    let mut rig = with(Announce { lower_priority_repeat: Some(2), lower_priority_delay: delay, ..ANNOUNCE });
+    times(&mut rig, down(100) + ms(6_000));
+    assert!(rig.hear(0, 99, 50).contains(&Did::Announce(0)));
+    assert_eq!(times(&mut rig, ms(5_000)), [6_020, 8_000, 8_020]);
+    let mut rig = with(Announce { lower_priority_repeat: Some(0), ..ANNOUNCE });
+    times(&mut rig, down(100) + ms(6_000));
+    assert!(!rig.hear(0, 99, 50).contains(&Did::Announce(0)));
+    assert_eq!(times(&mut rig, ms(5_000)), []);
 }
 
 #[test]

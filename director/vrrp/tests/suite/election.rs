@@ -97,7 +97,8 @@ fn adverts_of_the_master_keep_a_backup_quiet() {
 fn adverts_do_not_drift() {
     let mut config = config(1, 100, Preempt::Always);
     let none = Period::from_secs(0);
-    config.group.instances[0].announce = Announce { repeat: 1, interval: none, delay: none, refresh: none };
+    config.group.instances[0].announce =
+        Announce { repeat: 1, interval: none, delay: none, refresh: none, ..Announce::default() };
     let mut rig = Rig::started(config);
     rig.advance(down(100));
     for (turn, late) in (1..).zip([0, 3, 30, 0, 99, 1, 50, 50]) {

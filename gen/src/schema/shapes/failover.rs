@@ -387,5 +387,27 @@ static ANNOUNCE: Shape = Shape {
         defaulted("interval", "\"20ms\"", Kind::Text(&PERIOD), "Time between two of them."),
         defaulted("delay", "\"5s\"", Kind::Text(&PERIOD), "Time until a second burst."),
         defaulted("refresh", "\"30s\"", Kind::Text(&PERIOD), "Time between announcements from then on."),
+        defaulted(
+            "refresh-repeat",
+            "1",
+            Kind::Integer(1, 255),
+            "Announcements of each address at each of those times.",
+        ),
+        optional(
+            "lower-priority-repeat",
+            Kind::Integer(0, 255),
+            "As `repeat`, after another router claimed to be master with a lower priority; 0 for none.",
+        ),
+        optional(
+            "lower-priority-delay",
+            Kind::Text(&PERIOD),
+            "As `delay`, after another router claimed to be master with a lower priority.",
+        ),
+        defaulted(
+            "pacing",
+            "\"0s\"",
+            Kind::Text(&PERIOD),
+            "Time between the announcements of two addresses on one interface. What would pile up is left out.",
+        ),
     ],
 };

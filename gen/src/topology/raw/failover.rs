@@ -309,11 +309,18 @@ fn read_announce(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<A
     if let Some(repeat) = table.optional("repeat").and_then(|v| v.integer(problems, 0..=255)) {
         announce.repeat = u8::try_from(repeat.into_inner()).unwrap_or(u8::MAX);
     }
+    if let Some(repeat) = table.optional("refresh-repeat").and_then(|v| v.integer(problems, 1..=255)) {
+        announce.refresh_repeat = u8::try_from(repeat.into_inner()).unwrap_or(u8::MAX);
+    }
+    let lower = table.optional("lower-priority-repeat").and_then(|v| v.integer(problems, 0..=255));
+    announce.lower_priority_repeat = lower.map(|repeat| u8::try_from(repeat.into_inner()).unwrap_or(u8::MAX));
     let mut period =
         |name| table.optional(name).and_then(|v| v.parsed(problems, PERIOD)).map(Spanned::into_inner);
     announce.interval = period("interval").unwrap_or(announce.interval);
     announce.delay = period("delay").unwrap_or(announce.delay);
     announce.refresh = period("refresh").unwrap_or(announce.refresh);
+    announce.lower_priority_delay = period("lower-priority-delay");
+    announce.pacing = period("pacing").unwrap_or(announce.pacing);
     table.finish(problems);
     Some(Spanned::new(value.span.clone(), announce))
 }
