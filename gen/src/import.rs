@@ -2,6 +2,7 @@
 
 mod cluster;
 mod grammar;
+mod script;
 mod service;
 mod write;
 
@@ -89,7 +90,7 @@ impl Notes<'_> {
             | "notification_email"
             | "notification_email_from"
             | "smtp_server"
-            | "smtp_connect_timeout" => ": the director tells by its journal, D-Bus and metrics",
+            | "smtp_connect_timeout" => ": see docs/how-to/notifications.md",
             "include" | "includer" | "includem" | "includew" | "includeb" | "includea" => {
                 ": import that file too"
             }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::Notes;
 use super::grammar::Statement;
+use super::script::{self, Script, Tracked};
 use super::service::{self, Service};
 
 /// What one host's file says.
@@ -12,6 +13,9 @@ pub struct Cluster {
     pub instances: Vec<Instance>,
     /// Names of groups and of their instances.
     pub groups: Vec<(String, Vec<String>)>,
+    pub scripts: Vec<Script>,
+    /// Scripts that a group tracks itself.
+    pub tracked: Vec<(String, Tracked)>,
     pub services: Vec<Service>,
     /// The statements that `services` were made of.
     pub written: Vec<Statement>,
@@ -36,6 +40,9 @@ pub struct Instance {
     pub preempt: bool,
     pub preempt_delay: Option<String>,
     pub unicast: bool,
+    pub virtual_mac: bool,
+    pub transmit_from_base: bool,
+    pub tracked: Tracked,
     pub source: Option<IpAddr>,
 }
 
@@ -56,17 +63,20 @@ pub fn read(statements: &[Statement], notes: &mut Notes<'_>) -> Cluster {
             "vrrp_sync_group" if cluster.groups.iter().any(|(name, _)| name == statement.word(1)) => {
                 notes.add(statement.line, "there is a group of this name already: not carried over");
             }
+            "vrrp_script" => cluster.scripts.extend(Script::read(statement, notes)),
             "vrrp_instance" => cluster.instances.push(instance(statement, version, notes)),
             "vrrp_sync_group" => {
-                let mut members = Vec::new();
+                let (mut members, mut tracked) = (Vec::new(), Vec::new());
                 for inner in &statement.body {
                     match inner.word(0) {
+                        "track_script" => tracked.extend(script::tracked(inner, notes)),
                         "group" if !inner.body.is_empty() => {
                             members.extend(inner.body.iter().flat_map(|s| s.words.iter().cloned()));
                         }
                         _ => notes.left_out(inner),
                     }
                 }
+                cluster.tracked.push((statement.word(1).to_owned(), tracked));
                 cluster.groups.push((statement.word(1).to_owned(), members));
             }
             "virtual_server" => {
@@ -157,6 +167,19 @@ fn instance(statement: &Statement, version: u8, notes: &mut Notes<'_>) -> Instan
             }
             "virtual_ipaddress_excluded" => {
                 instance.excluded = addresses(inner, &instance.interface, notes);
+                true
+            }
+            // The interface gets its name from the VRID.
+            "use_vmac" if inner.words.len() <= 2 => {
+                instance.virtual_mac = true;
+                true
+            }
+            "vmac_xmit_base" => {
+                instance.transmit_from_base = true;
+                true
+            }
+            "track_script" => {
+                instance.tracked = script::tracked(inner, notes);
                 true
             }
             "track_interface" => {

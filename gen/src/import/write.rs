@@ -255,6 +255,12 @@ fn groups(out: &mut String, clusters: &[(&str, Cluster)], notes: &mut [Notes<'_>
         if head.unicast {
             out.push_str("transport = \"unicast\"\n");
         }
+        if members.iter().any(|i| i.virtual_mac) {
+            out.push_str("virtual-mac = true\n");
+            if head.transmit_from_base {
+                out.push_str("transmit-from-base = true\n");
+            }
+        }
         if let Some(kind) = head.auth {
             let file = format!("/etc/fairway/secrets/{}", name(group));
             _ = writeln!(out, "auth.{kind}.key-file = {}", text(&file));
@@ -262,6 +268,21 @@ fn groups(out: &mut String, clusters: &[(&str, Cluster)], notes: &mut [Notes<'_>
                 head.line,
                 format!("auth_pass goes into the file {file} on each director, mode 0640, group fairway"),
             );
+        }
+        let own = first.tracked.iter().filter(|(name, _)| name == group).flat_map(|(_, tracked)| tracked);
+        let mut known = BTreeSet::new();
+        for (script, weight) in
+            own.chain(members.iter().flat_map(|i| &i.tracked)).filter(|(s, _)| known.insert(name(s)))
+        {
+            match first.scripts.iter().find(|known| known.name == *script) {
+                Some(found) => {
+                    _ = writeln!(out, "\n[failover.{}.track.{}]", key(group), key(script));
+                    out.push_str(&found.tracker(*weight, &mut notes[0]));
+                }
+                None => {
+                    notes[0].add(head.line, format!("track_script {script}: there is no such vrrp_script"))
+                }
+            }
         }
     }
 }
