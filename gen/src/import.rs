@@ -84,7 +84,7 @@ impl Notes<'_> {
         let word = statement.word(0);
         let hint = match word {
             "notify" | "notify_master" | "notify_backup" | "notify_fault" | "notify_stop" | "notify_fifo" => {
-                ": bind a systemd unit to the state instead"
+                ": see docs/how-to/notifications.md, whose hooks are told the same"
             }
             "smtp_alert"
             | "notification_email"
