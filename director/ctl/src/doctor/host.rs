@@ -29,11 +29,23 @@ pub(super) fn examine(findings: &mut Findings, config: &Config, topology: Option
     }
 }
 
-/// `key = value` lines of sysctl.d(5).
-pub(super) fn settings(text: &str) -> BTreeMap<String, String> {
+/// What a setting is to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub(super) value: String,
+    /// Whether there may be nothing to set: what it is about comes and goes.
+    pub(super) optional: bool,
+}
+
+/// `key = value` lines of sysctl.d(5); those that begin with "-" may fail.
+pub(super) fn settings(text: &str) -> BTreeMap<String, Setting> {
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';']));
-    let pairs = lines.filter_map(|line| line.trim_start_matches('-').split_once('='));
-    pairs.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect()
+    let pairs = lines.filter_map(|line| line.split_once('='));
+    let setting = |(key, value): (&str, &str)| {
+        let name = key.trim().trim_start_matches('-').to_owned();
+        (name, Setting { value: value.trim().to_owned(), optional: key.starts_with('-') })
+    };
+    pairs.map(setting).collect()
 }
 
 /// Where the kernel shows a key: the first separator says which of the two, dot or slash, parts the names.
@@ -47,7 +59,7 @@ pub(super) fn place(key: &str) -> PathBuf {
     Path::new("/proc/sys").join(key.chars().map(swap).collect::<String>())
 }
 
-fn needed(config: &Config) -> BTreeMap<String, String> {
+fn needed(config: &Config) -> BTreeMap<String, Setting> {
     let servers = || config.services.iter().flat_map(|s| s.real_servers.iter().map(move |r| (s, r)));
     let translated = |family: Family| {
         servers().any(|(service, server)| {
@@ -56,11 +68,11 @@ fn needed(config: &Config) -> BTreeMap<String, String> {
     };
     let keys = [(Family::Ipv4, "net.ipv4.ip_forward"), (Family::Ipv6, "net.ipv6.conf.all.forwarding")];
     let wanted = keys.into_iter().filter(|(family, _)| translated(*family));
-    wanted.map(|(_, key)| (key.to_owned(), "1".to_owned())).collect()
+    wanted.map(|(_, key)| (key.to_owned(), Setting { value: "1".to_owned(), optional: false })).collect()
 }
 
-fn sysctls(findings: &mut Findings, wanted: &BTreeMap<String, String>, source: &str) {
-    for (key, value) in wanted {
+fn sysctls(findings: &mut Findings, wanted: &BTreeMap<String, Setting>, source: &str) {
+    for (key, Setting { value, optional }) in wanted {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         match fs::read_to_string(place(key)) {
             Ok(found) if words(&found) == words(value) => {}
@@ -70,6 +82,7 @@ fn sysctls(findings: &mut Findings, wanted: &BTreeMap<String, String>, source: &
                 format!("it is {}, and {source} wants {value}", found.trim()),
                 format!("`sysctl -w {key}={value}`; look in /etc/sysctl.d for who sets it otherwise"),
             ),
+            Err(_) if *optional => {}
             Err(error) => findings.add(
                 "sysctl",
                 key,
@@ -86,6 +99,8 @@ pub(super) struct Link {
     pub(super) name: String,
     pub(super) mtu: Option<u32>,
     pub(super) addresses: Vec<IpAddr>,
+    /// Somebody else makes it, and has it up when it is needed: the director, interfaces with virtual MAC addresses.
+    pub(super) unmanaged: bool,
 }
 
 pub(super) fn link(text: &str) -> Link {
@@ -96,6 +111,7 @@ pub(super) fn link(text: &str) -> Link {
         } else if let Some((key, value)) = line.split_once('=') {
             match (section, key) {
                 ("[Match]", "Name") => value.clone_into(&mut link.name),
+                ("[Link]", "Unmanaged") => link.unmanaged = value == "yes",
                 ("[Link]", "MTUBytes") => link.mtu = value.parse().ok(),
                 ("[Network]" | "[Address]", "Address") => {
                     let address = value.split('/').next().unwrap_or_default();
@@ -120,6 +136,9 @@ fn interfaces(findings: &mut Findings) {
     for file in files {
         let Ok(text) = fs::read_to_string(&file) else { continue };
         let link = link(&text);
+        if link.unmanaged {
+            continue;
+        }
         let shown = file.display();
         let below = Path::new("/sys/class/net").join(&link.name);
         if !below.exists() {

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use fairway_config::Family;
 
 use super::firewall::{Packet, Ruleset};
+use super::host::Setting;
 use super::wire::{Mac, checksum, flags, reply, syn};
 use super::*;
 
@@ -82,8 +83,8 @@ fn what_is_certainly_dropped_is_found_and_nothing_else() {
 #[test]
 fn sysctls_are_read_and_found_as_systemd_does() {
     let settings = host::settings("# a\n; b\nnet.ipv4.ip_forward = 0\n-net/ipv4/conf/eth0.1/rp_filter=2\n");
-    assert_eq!(settings["net.ipv4.ip_forward"], "0");
-    assert_eq!(settings["net/ipv4/conf/eth0.1/rp_filter"], "2");
+    assert_eq!(settings["net.ipv4.ip_forward"], Setting { value: "0".into(), optional: false });
+    assert_eq!(settings["net/ipv4/conf/eth0.1/rp_filter"], Setting { value: "2".into(), optional: true });
     let place = |key| host::place(key).display().to_string();
     assert_eq!(place("net.ipv4.ip_forward"), "/proc/sys/net/ipv4/ip_forward");
     assert_eq!(place("net/ipv4/conf/eth0.1/rp_filter"), "/proc/sys/net/ipv4/conf/eth0.1/rp_filter");
@@ -96,7 +97,8 @@ fn network_files_tell_name_mtu_and_addresses() {
         "[Match]\nName=eth0\n[Link]\nMTUBytes=9000\n[Network]\n# x\nAddress=10.0.0.11/24\nAddress=fd00::1/64\n",
     );
     assert_eq!((link.name.as_str(), link.mtu), ("eth0", Some(9000)));
-    assert_eq!(link.addresses.len(), 2);
+    assert_eq!((link.addresses.len(), link.unmanaged), (2, false));
+    assert!(host::link("[Match]\nName=vrrp4-51\n[Link]\nUnmanaged=yes\n").unmanaged);
 }
 
 #[test]

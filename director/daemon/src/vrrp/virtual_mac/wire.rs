@@ -79,6 +79,8 @@ pub(super) fn deletion(index: u32) -> RouteNetlinkMessage {
 pub(super) fn deafen_to_routers(name: &str) {
     let key = |key: &str| format!("/proc/sys/net/ipv6/conf/{name}/{key}");
     let is_off = |text: std::io::Result<String>| text.map_or(true, |text| text.trim() == "0");
+    // Without router advertisements there is nothing to make addresses of.
+    _ = fs::write(key("autoconf"), "0");
     if let Err(error) = fs::write(key("accept_ra"), "0")
         && !is_off(fs::read_to_string(key("accept_ra")))
         && is_off(fs::read_to_string(key("forwarding")))
