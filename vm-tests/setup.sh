@@ -27,31 +27,29 @@ need_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
 }
 
-# FRR, for interop in namespaces. Its package starts routing daemons where the machine has an init system to do so: it is
-# told not to (policy-rc.d, see invoke-rc.d(8)), unless FRR was there before.
-need_frr() {
-    local policy=/usr/sbin/policy-rc.d made=
-    [ -n "$(missing_packages frr)" ] || return 0
-    if [ ! -e $policy ]; then
-        printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
-        as_root chmod 755 $policy
-        made=yes
-    fi
-    need_packages frr || true # the suite says what is missing
-    [ -z "$made" ] || as_root rm $policy
-}
-
 # For building, and for the guest: its tools are copies of this machine's.
 need_vm_packages() {
     need_packages gcc libc6-dev binutils python3 qemu-system-x86 busybox-static kmod iproute2 nftables ipvsadm \
-        keepalived tcpdump tshark curl ca-certificates dbus systemd procps util-linux coreutils findutils
-    need_frr
+        keepalived tcpdump curl ca-certificates dbus systemd procps util-linux coreutils findutils
     # The guest's kernel is downloaded, not installed; apt must know where from.
     if ! known_to_apt linux-image-cloud-amd64 && ! known_to_apt linux-image-virtual; then
         say "apt-get update, to find the guest's kernel package"
         as_root apt-get update -q
     fi
 }
+
+# For interop in namespaces: other people's routers, and tshark to decode packets. FRR's package starts routing daemons
+# where the machine has an init system to do so: it is told not to (policy-rc.d, see invoke-rc.d(8)), unless somebody
+# else has said what may start.
+need_interop_packages() (
+    policy=/usr/sbin/policy-rc.d
+    if [ -n "$(missing_packages frr)" ] && [ ! -e $policy ]; then
+        trap 'as_root rm -f $policy' EXIT
+        printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+        as_root chmod 755 $policy
+    fi
+    need_packages frr tshark
+)
 
 # A rustc at least as new as Cargo.toml's rust-version, by rustup where there is none.
 need_rust() {

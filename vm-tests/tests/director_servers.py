@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from collections.abc import Callable
 
 from lab import Lab, eventually
 from load import get
@@ -31,6 +33,22 @@ def both_answer(lab: Lab, when: str) -> None:
         assert frames < FRAMES, f"{when}: {frames:.0f} frames for each request to {vip}"
 
 
+def late(stopped: Callable[[], bool]) -> list[str]:
+    """A connection to each server that is opened now and used when told to stop: who answers, or why nobody does."""
+    connections = [socket.create_connection((VIPS[0], 80), 5) for _ in ("lb1", "lb2")]
+    while not stopped():
+        time.sleep(0.05)
+    answers = []
+    for connection in connections:
+        connection.settimeout(5)
+        try:
+            connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            answers.append(connection.recv(4096).decode().split("\r\n\r\n")[1].split()[0])
+        except OSError as error:
+            answers.append(type(error).__name__)
+    return answers
+
+
 def test(lab: Lab) -> None:
     lb1, lb2 = lab.directors["lb1"], lab.directors["lb2"]
     both_answer(lab, "lb1 is master")
@@ -51,10 +69,15 @@ def test(lab: Lab) -> None:
     lab.servers["lb2"].start()
     eventually(lambda: lab.serving("lb1") == {"lb1", "lb2"} == lab.serving("lb2"), "lb2's web server is back")
 
+    # What the next master answers as a server goes on when it takes over; what the former one answered itself ends.
+    open_connections = lab.client.task(late)
+    time.sleep(1.0)
     lb1.control("failover", "edge")
     eventually(lambda: lab.masters() == ["lb2"], "lb2 holds the VIPs")
     eventually(lambda: not any(lab.hosts["lb1"].holds(vip) for vip in VIPS), "lb1 holds none of them")
-    time.sleep(0.5)  # what lb1 answered itself ends with the switch
+    answers = open_connections.finish()
+    lab.note(f"connections opened before the switch: {answers}")
+    assert "lb2" in answers and "lb1" not in answers, f"connections opened before the switch: {answers}"
     both_answer(lab, "lb2 is master")
 
     # Both are master and say so: connections may break when the client hears it, but nothing goes round.
