@@ -14,6 +14,7 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+pub use self::journal::Fields;
 use self::journal::Journal;
 use self::sink::{Output, Sink};
 use crate::notifications::Events;

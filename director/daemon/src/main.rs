@@ -5,6 +5,7 @@ mod bus;
 mod config;
 mod descriptors;
 mod exec;
+mod inbox;
 mod lock;
 mod log;
 mod notifications;

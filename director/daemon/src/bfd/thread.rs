@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use fairway_bfd::{Arrival, Input, Packet, arrival};
@@ -14,7 +12,6 @@ use fairway_config::{BfdKey, BfdSession};
 use nix::errno::Errno;
 use nix::net::if_::if_indextoname;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use tokio::sync::{mpsc, watch};
 
@@ -23,8 +20,9 @@ use super::running::Running;
 use super::sockets::{Datagram, Inlet, Listener};
 use super::{BfdCommand, BfdStatus};
 use crate::descriptors::Named;
+use crate::inbox::Inbox;
 use crate::status::{Refused, Reply};
-use crate::vrrp::{CommandWake, raise_priority};
+use crate::vrrp::raise_priority;
 
 /// Below VRRP, above everything ordinary.
 const PRIORITY: u8 = 19;
@@ -52,13 +50,11 @@ pub(super) struct Thread {
     inherited: Vec<SavedSession>,
     /// What was discarded, by reason.
     discarded: BTreeMap<&'static str, u64>,
-    commands: mpsc::UnboundedReceiver<BfdCommand>,
-    wake: Arc<CommandWake>,
+    inbox: Inbox<BfdCommand>,
     status: watch::Sender<BfdStatus>,
     /// What was published last.
     published: BfdStatus,
     ending: Option<(Ending, Instant)>,
-    abandoned: bool,
     random: RandomState,
     drawn: u64,
 }
@@ -69,7 +65,6 @@ impl Thread {
         status: watch::Sender<BfdStatus>,
         inherited: Vec<SavedSession>,
     ) -> io::Result<Self> {
-        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         Ok(Self {
             sessions: BTreeMap::new(),
             leaving: Vec::new(),
@@ -77,12 +72,10 @@ impl Thread {
             deaf: BTreeMap::new(),
             inherited,
             discarded: BTreeMap::new(),
-            commands,
-            wake: Arc::new(CommandWake(wake)),
+            inbox: Inbox::new(commands)?,
             status,
             published: BfdStatus::new(),
             ending: None,
-            abandoned: false,
             random: RandomState::new(),
             drawn: 0,
         })
@@ -97,7 +90,7 @@ impl Thread {
         loop {
             let now = Instant::now();
             self.publish(now);
-            if self.end(now) || self.abandoned {
+            if self.end(now) || self.inbox.is_abandoned() {
                 return;
             }
             for inlet in self.wait(now) {
@@ -133,7 +126,7 @@ impl Thread {
             .chain(self.ending.as_ref().map(|(_, until)| *until))
             .min();
         let wait = deadline.map(|at| TimeSpec::from_duration(at.saturating_duration_since(now)));
-        let mut fds = vec![PollFd::new(self.wake.0.as_fd(), PollFlags::POLLIN)];
+        let mut fds = vec![PollFd::new(self.inbox.as_fd(), PollFlags::POLLIN)];
         fds.extend(self.listeners.values().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
         match ppoll(&mut fds, wait, None) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -201,15 +194,8 @@ impl Thread {
     }
 
     fn take_in_commands(&mut self) {
-        let _ = self.wake.0.read(); // empty unless it was a command that woke us
-        let waker = Waker::from(Arc::clone(&self.wake));
-        let mut context = Context::from_waker(&waker);
-        while !self.abandoned {
-            match self.commands.poll_recv(&mut context) {
-                Poll::Ready(Some(command)) => self.obey(command),
-                Poll::Ready(None) => self.abandoned = true,
-                Poll::Pending => return,
-            }
+        for command in self.inbox.take() {
+            self.obey(command);
         }
     }
 

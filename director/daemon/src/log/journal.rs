@@ -77,10 +77,13 @@ fn put(record: &mut Vec<u8>, name: &str, value: &str) {
     record.push(b'\n');
 }
 
-#[derive(Default)]
-struct Fields {
-    message: String,
-    others: Vec<(&'static str, String)>,
+/// The fields of a record.
+#[derive(Debug, Default)]
+pub struct Fields {
+    /// The message.
+    pub message: String,
+    /// All others, in their order.
+    pub others: Vec<(&'static str, String)>,
 }
 
 impl Fields {

@@ -1,18 +1,18 @@
 //! What is told of: log records with a field `event`. So whatever somebody is notified of is in the journal, with the
 //! same fields, and nothing has to be handed through the parts of the director.
 
-use std::fmt;
 use std::time::SystemTime;
 
 use fairway_config::EventKind;
 use tokio::sync::mpsc;
-use tracing::field::{Field, Visit};
 use tracing::{Event as Record, Subscriber};
 use tracing_subscriber::filter::{FilterFn, LevelFilter};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Events that may wait to be looked at; what is beyond is lost, and said to be.
+use crate::log::Fields;
+
+/// Events that may wait to be looked at; what is beyond is lost.
 const DEPTH: usize = 16 * 1024;
 
 /// The field that makes an event of a record.
@@ -101,45 +101,21 @@ struct Tap {
 
 impl<S: Subscriber> Layer<S> for Tap {
     fn on_event(&self, record: &Record<'_>, _context: Context<'_, S>) {
-        let mut seen = Seen::default();
+        let mut seen = Fields::default();
         record.record(&mut seen);
-        let Some(kind) = seen.kind else { return };
+        // Some records are events only at times.
+        let Some(place) = seen.others.iter().position(|(name, _)| *name == FIELD) else { return };
+        let (_, name) = seen.others.remove(place);
+        let Some(kind) = EventKind::of(&name) else { return };
         // Whoever logs, the VRRP thread say, does not wait. A full channel has so many events that one more would be a
         // number in a summary.
         let _full = self.sender.try_send(Event {
             at: SystemTime::now(),
             kind,
             message: seen.message,
-            fields: seen.fields,
+            fields: seen.others,
             count: 1,
         });
-    }
-}
-
-#[derive(Default)]
-struct Seen {
-    kind: Option<EventKind>,
-    message: String,
-    fields: Vec<(&'static str, String)>,
-}
-
-impl Seen {
-    fn add(&mut self, field: &Field, value: String) {
-        match field.name() {
-            FIELD => self.kind = EventKind::of(&value),
-            "message" => self.message = value,
-            name => self.fields.push((name, value)),
-        }
-    }
-}
-
-impl Visit for Seen {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field, value.to_owned());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field, format!("{value:?}"));
     }
 }
 

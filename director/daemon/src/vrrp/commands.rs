@@ -1,8 +1,6 @@
 //! What operators and the rest of the daemon ask of the VRRP thread.
 
 use std::io;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use fairway_config::Tracker;
@@ -24,15 +22,8 @@ const BRIDGE_AGAIN: Duration = Duration::from_millis(50);
 impl Thread {
     /// Carries out the commands that have come.
     pub(super) fn take_in_commands(&mut self) {
-        let _ = self.wake.0.read(); // empty unless it was the command that woke us
-        let waker = Waker::from(Arc::clone(&self.wake));
-        let mut context = Context::from_waker(&waker);
-        while !self.abandoned {
-            match self.commands.poll_recv(&mut context) {
-                Poll::Ready(Some(command)) => self.obey(command),
-                Poll::Ready(None) => self.abandoned = true,
-                Poll::Pending => return,
-            }
+        for command in self.inbox.take() {
+            self.obey(command);
         }
     }
 

@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `thread` | the loop |
+//! | `start` | what a process before has left |
 //! | `commands` | what operators ask for, reload |
 //! | `kernel` | carries out what the machines ask for |
 //! | `member` | a machine and what the thread knows about it: sources, counters, status |
@@ -34,6 +35,7 @@ mod routes;
 mod secrets;
 mod settle;
 mod sockets;
+mod start;
 mod thread;
 mod virtual_mac;
 
@@ -53,7 +55,6 @@ pub use link_watch::LinkWatch;
 pub use passing::NAMES;
 pub(crate) use realtime::raise_priority;
 pub use secrets::read_secret;
-pub(crate) use thread::CommandWake;
 
 /// Why the VRRP thread could not start, or why leftovers could not be removed.
 #[derive(Debug, thiserror::Error)]

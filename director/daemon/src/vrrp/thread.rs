@@ -5,15 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::task::Wake;
 use std::time::{Duration, Instant, SystemTime};
 
-use fairway_vrrp::{GroupConfig, Input, Place, Received, State, vrid_of};
+use fairway_vrrp::{GroupConfig, Input, Received, State, vrid_of};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
@@ -25,6 +22,7 @@ use super::passing::{Document, Inheritance};
 use super::sockets::{Datagram, Header};
 use super::{Error, Heartbeat};
 use crate::descriptors::Named;
+use crate::inbox::Inbox;
 use crate::status::{Reply, VrrpCommand, VrrpStatus};
 
 /// The longest wait: the heartbeat promises 500 ms.
@@ -42,14 +40,12 @@ const DATAGRAM: usize = 65_536;
 pub(super) struct Thread {
     pub(super) kernel: Kernel,
     /// What the process before left, and how old it is.
-    inherited: Option<(Document, Duration)>,
+    pub(super) inherited: Option<(Document, Duration)>,
     /// The configured groups by name.
     pub(super) members: BTreeMap<String, Member>,
     /// Groups that are no longer configured and still hand over.
     pub(super) leaving: Vec<Member>,
-    pub(super) commands: mpsc::UnboundedReceiver<VrrpCommand>,
-    /// Readable when a command has come.
-    pub(super) wake: Arc<CommandWake>,
+    pub(super) inbox: Inbox<VrrpCommand>,
     status: Sender<VrrpStatus>,
     /// What was published last.
     published: VrrpStatus,
@@ -60,8 +56,6 @@ pub(super) struct Thread {
     pub(super) stopping: Option<Reply<()>>,
     /// Set once another process is to go on from here.
     pub(super) passing: Option<Passing>,
-    /// Nobody can send commands any more.
-    pub(super) abandoned: bool,
     /// UTC at the origin of the monotonic clock, as the machines were told.
     epoch: Option<Duration>,
     /// When addresses and sockets are looked at again although nothing happened.
@@ -76,17 +70,6 @@ pub(super) struct Passing {
     pub(super) reply: Reply<Vec<Named>>,
 }
 
-/// Wakes the loop out of its wait.
-#[derive(Debug)]
-pub(crate) struct CommandWake(pub(crate) EventFd);
-
-impl Wake for CommandWake {
-    fn wake(self: Arc<Self>) {
-        // It can only fail when the counter is full, and then the loop is being woken already.
-        let _ = self.0.write(1);
-    }
-}
-
 impl Thread {
     /// Opens everything, without touching an address yet.
     pub(super) fn new(
@@ -96,11 +79,8 @@ impl Thread {
         heartbeat: Heartbeat,
         inherited: Vec<Named>,
     ) -> Result<Self, Error> {
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let wake = EventFd::from_flags(flags).map_err(|error| Error::System {
-            what: "cannot make an eventfd".to_owned(),
-            source: error.into(),
-        })?;
+        let inbox = Inbox::new(commands)
+            .map_err(|source| Error::System { what: "cannot make an eventfd".to_owned(), source })?;
         let member = |config: GroupConfig| (config.group.name.clone(), Member::new(config));
         let mut kernel = Kernel::open()?;
         let Inheritance { state, sockets } = Inheritance::take(inherited);
@@ -110,15 +90,13 @@ impl Thread {
             inherited: state,
             members: groups.into_iter().map(member).collect(),
             leaving: Vec::new(),
-            commands,
-            wake: Arc::new(CommandWake(wake)),
+            inbox,
             status,
             published: VrrpStatus::new(),
             reconfigured: false,
             heartbeat,
             stopping: None,
             passing: None,
-            abandoned: false,
             epoch: None,
             retry_at: None,
         })
@@ -162,91 +140,11 @@ impl Thread {
 
     fn is_over(&self) -> bool {
         let stopped = self.stopping.is_some() && self.all().all(|member| member.stopped);
-        stopped || (self.abandoned && self.stopping.is_none())
+        stopped || (self.inbox.is_abandoned() && self.stopping.is_none())
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Member> {
         self.members.values().chain(&self.leaving)
-    }
-
-    fn start(&mut self, buffer: &mut [u8]) {
-        let configured: Vec<_> = self.all().map(|member| member.group.config().group.clone()).collect();
-        let leftovers = addresses::leftovers(&self.kernel.links, &configured, false);
-        if !leftovers.is_empty() {
-            tracing::info!(
-                count = leftovers.len(),
-                "removing addresses a predecessor left that are not configured"
-            );
-            let failures = addresses::apply(&mut self.kernel.requests, leftovers, &self.kernel.links);
-            self.kernel.complain_of(&failures);
-        }
-        let Kernel { routes, requests, links, .. } = &mut self.kernel;
-        match routes.adopt(requests, links, configured.iter()) {
-            Ok(0) => {}
-            Ok(count) => {
-                tracing::info!(count, "removed routes and rules a predecessor left that are not configured")
-            }
-            Err(error) => {
-                tracing::error!(%error, "cannot read routes and rules; leftovers of a predecessor may stay")
-            }
-        }
-        let names: Vec<String> = self.members.keys().cloned().collect();
-        self.update_sockets();
-        let Kernel { virtual_macs, requests, links, .. } = &mut self.kernel;
-        match virtual_macs.remove_leftovers(requests, links) {
-            0 => {}
-            count => tracing::info!(count, "removed interfaces of virtual MACs that are not configured"),
-        }
-        self.kernel.inherited.clear(); // what no instance needs
-        let inherited = self.inherited.take();
-        for name in names {
-            if !inherited.as_ref().is_some_and(|(document, age)| self.adopt_member(&name, document, *age)) {
-                self.start_member(&name);
-            }
-        }
-        self.tell_sources();
-        // What came since the process before read last: it may be that another router is master.
-        for key in self.kernel.sockets.keys().cloned().collect::<Vec<_>>() {
-            self.take_in_packets(&key, buffer);
-        }
-        self.take_in_commands();
-        self.publish();
-    }
-
-    /// Has a machine go on where the process before left off; false if that says nothing about it.
-    fn adopt_member(&mut self, name: &str, document: &Document, age: Duration) -> bool {
-        let (Some(member), Some(saved)) = (self.members.get_mut(name), document.groups.get(name)) else {
-            return false;
-        };
-        let _ = member.group.handle(Instant::now(), Input::Clock(utc())); // nothing follows from it
-        let Some(outputs) = member.adopt(Instant::now(), saved, age) else { return false };
-        tracing::info!(
-            group = name, state = %member.group.state(), gap_ms = age.as_millis(),
-            "going on as {} where the process before left off", member.group.state()
-        );
-        self.kernel.carry_out(member, outputs);
-        true
-    }
-
-    /// Starts a machine, adopting VIPs that are still in place.
-    pub(super) fn start_member(&mut self, name: &str) {
-        let Some(member) = self.members.get_mut(name) else { return };
-        let mut holding = false;
-        for (place, instance) in member.instances().iter().enumerate() {
-            holding |= self.kernel.vips.adopt(&self.kernel.links, &member.owner(place), instance);
-        }
-        if holding {
-            tracing::info!(group = name, "still holding VIPs");
-        } else {
-            // A predecessor that was killed while it stopped may have left some parked.
-            for instance in 0..member.instances().len() {
-                self.kernel.place(member, instance, Place::Nowhere);
-            }
-        }
-        let clock = Input::Clock(utc());
-        let _ = member.group.handle(Instant::now(), clock); // nothing follows from it
-        let outputs = member.group.handle(Instant::now(), Input::Start { holding });
-        self.kernel.carry_out(member, outputs);
     }
 
     /// Waits; tells whether there is news of links, and which sockets have datagrams.
@@ -260,7 +158,7 @@ impl Thread {
             .map(|deadline| deadline.saturating_duration_since(now))
             .fold(LONGEST_WAIT, Duration::min);
         let mut fds = vec![
-            PollFd::new(self.wake.0.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.inbox.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.kernel.monitor.as_fd(), PollFlags::POLLIN),
         ];
         fds.extend(self.kernel.sockets.values().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
@@ -406,7 +304,7 @@ impl Thread {
         }
     }
 
-    fn take_in_packets(&mut self, key: &SocketKey, buffer: &mut [u8]) {
+    pub(super) fn take_in_packets(&mut self, key: &SocketKey, buffer: &mut [u8]) {
         for _ in 0..DATAGRAMS_PER_TURN {
             let Some(socket) = self.kernel.sockets.get(key) else { return };
             match socket.receive(buffer) {
@@ -486,7 +384,7 @@ impl Thread {
     }
 
     /// Passes the status on, if it changed.
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         let same = self.members.len() == self.published.len()
             && self
                 .members
@@ -501,7 +399,7 @@ impl Thread {
 }
 
 /// UTC since the Unix epoch.
-fn utc() -> Duration {
+pub(super) fn utc() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
