@@ -51,6 +51,9 @@ need_interop_packages() (
     need_packages frr tshark
 )
 
+# For building the appliance; the rest comes with the tools that images/build unpacks.
+need_image_packages() { need_packages mmdebstrap python3 binutils ca-certificates; }
+
 # A rustc at least as new as Cargo.toml's rust-version, by rustup where there is none.
 need_rust() {
     local wanted

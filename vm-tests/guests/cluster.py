@@ -1,0 +1,108 @@
+"""The machines of a topology, and a client, with networks between them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from runner.errors import SetupError
+
+from . import initrd
+from .client import Client
+from .machine import Direct, Firmware, Machine, Plan
+from .network import Network
+
+# The client is where the virtual IPs are.
+CLIENT_NETWORK = "outside"
+CLIENT_ADDRESSES = ["192.168.1.1/24", "fd00:1::1/64"]
+FIRMWARE = Path("/usr/share/OVMF")
+
+# A real server's own service. The name is that of NixOS' in the same scripts.
+WEB_SERVER = """[Unit]
+Description=Web server of the tests
+After=network.target
+[Service]
+ExecStart=/run/guest/busybox httpd -f -p 80 -h /run/www
+ExecStartPre=/bin/sh -c 'mkdir -p /run/www; uname -n >/run/www/index.html; echo ok >/run/www/healthz'
+"""
+
+
+class Image:
+    """What images/build has made."""
+
+    def __init__(self, directory: Path) -> None:
+        self.kernel = directory / "fairway-vm.vmlinuz"
+        self.root = directory / "fairway-vm.root.raw"
+        self.disk = directory / "fairway-vm.raw"
+        self.modules = directory / "fairway.modules.tar"
+        for file in (self.kernel, self.root, self.disk, self.modules):
+            if not file.exists():
+                raise SetupError(f"{file} is missing: run images/build")
+
+
+class Cluster:
+    """Everything is there once it is made, switched off."""
+
+    def __init__(self, image: Image, topology: Path, hosts: list[str] | None = None) -> None:
+        self._scratch = tempfile.TemporaryDirectory(prefix="fairway-guests-")
+        self.directory = Path(self._scratch.name)
+        self._image = image
+        self.topology = topology
+        self._parts: list[Any] = []
+        parsed = tomllib.loads(topology.read_text())
+        try:
+            networks = {name: self._keep(Network(name, self.directory)) for name in parsed["networks"]}
+            small = self.directory / "initrd"
+            initrd.build(image.modules, small, {})
+            self.machines: dict[str, Machine] = {}
+            for number, (name, host) in enumerate(parsed["hosts"].items(), 2):
+                if hosts is not None and name not in hosts:
+                    continue
+                sockets = [networks[interface["network"]].socket for interface in host["interfaces"].values()]
+                plan = Plan(name, number, Direct(image.kernel, small, image.root), sockets, self._credentials(name))
+                self.machines[name] = self._keep(Machine(plan, self.directory))
+            self.client = self._keep(Client("client", networks[CLIENT_NETWORK].socket, CLIENT_ADDRESSES))
+        except BaseException:
+            self.close()
+            raise
+
+    def _credentials(self, name: str) -> dict[str, str | Path]:
+        credentials: dict[str, str | Path] = {"fairway.topology": self.topology, "fairway.host": name}
+        if name.startswith("web"):
+            credentials["systemd.extra-unit.nginx.service"] = WEB_SERVER
+            credentials["systemd.unit-dropin.multi-user.target~nginx"] = "[Unit]\nWants=nginx.service\n"
+        return credentials
+
+    def nodes(self) -> dict[str, Any]:
+        return {**self.machines, "client": self.client}
+
+    def start_all(self) -> None:
+        for machine in self.machines.values():
+            machine.start()
+
+    def _keep(self, part: Any) -> Any:
+        self._parts.append(part)
+        return part
+
+    def close(self) -> None:
+        for part in reversed(self._parts):
+            part.close()
+        self._scratch.cleanup()
+
+
+def firmware_boot(image: Image, directory: Path, size_mb: int) -> Firmware:
+    """A disk of the given size with the image at its beginning, and fresh variables of the firmware."""
+    code = next((FIRMWARE / name for name in ("OVMF_CODE_4M.fd", "OVMF_CODE.fd") if (FIRMWARE / name).exists()), None)
+    if code is None:
+        raise SetupError("this machine lacks packages: apt-get install ovmf")
+    variables = directory / "variables"
+    shutil.copy(code.with_name(code.name.replace("CODE", "VARS")), variables)
+    disk = directory / "disk"
+    subprocess.run(["cp", "--sparse=always", image.disk, disk], check=True)
+    with disk.open("r+b") as file:
+        file.truncate(size_mb << 20)
+    return Firmware(code, variables, disk)

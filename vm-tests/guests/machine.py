@@ -1,0 +1,317 @@
+"""One guest: QEMU's emulation with the appliance in it, a root shell on a virtio serial port, power and cables by QMP.
+
+The shell is a unit that a system credential brings, so that the image has none of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.errors import SetupError
+
+from .commands import Commands, Failed
+
+# Until the shell answers. Five machines that boot at once on two processors that do other things as well need minutes.
+BOOT = 600.0
+MEMORY_MB = 448
+
+# QEMU's longest name of a file of fw_cfg, less what systemd wants before a credential's own. Longer ones go through
+# SMBIOS, which has room for some tens of kilobytes in all.
+FW_CFG_NAME = 55 - len("opt/io.systemd.credentials/")
+
+SHELL_UNIT = """[Unit]
+Description=Root shell of the tests
+DefaultDependencies=no
+Conflicts=shutdown.target
+Before=shutdown.target
+[Service]
+ExecStart=/bin/bash -c 'until [ -e /dev/virtio-ports/test.shell ]; do sleep 0.2; done; exec <>/dev/virtio-ports/test.shell >&0 2>/dev/null; echo ready; exec /bin/bash --norc'
+Environment=HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin
+Restart=always
+# What a test starts is not ended with the shell, and this is no service to be sandboxed.
+KillMode=process
+IgnoreSIGPIPE=no
+"""
+
+
+@dataclass(frozen=True)
+class Direct:
+    """Boot without firmware: the image's kernel, the tests' initramfs, and the root partition."""
+
+    kernel: Path
+    initrd: Path
+    root: Path
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """Boot a disk by UEFI. `disk` is written to; `variables` are the firmware's own, written to too."""
+
+    code: Path
+    variables: Path
+    disk: Path
+
+
+@dataclass
+class Plan:
+    """What a guest is made of. Networks are VDE sockets; the first is eth1, the next eth2."""
+
+    name: str
+    number: int
+    boot: Direct | Firmware
+    networks: list[Path]
+    credentials: dict[str, str | Path] = field(default_factory=dict)
+
+
+class Machine(Commands):
+    """A guest, by the functions of the NixOS test driver."""
+
+    def __init__(self, plan: Plan, directory: Path) -> None:
+        self.name = plan.name
+        self._plan = plan
+        self._directory = directory / plan.name
+        self._directory.mkdir()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._shell: socket.socket | None = None
+        self._pending = b""
+        self._sequence = 0
+        self._credentials = self._write_credentials()
+
+    # Power
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Switches it on; no effect where it is on."""
+        if self.running:
+            return
+        self._reap()
+        for leftover in ("shell", "qmp"):
+            (self._directory / leftover).unlink(missing_ok=True)
+        console = self._directory / "console.log"
+        with (self._directory / "qemu.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command(console), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        # At once: what the guest says before somebody listens is lost.
+        self._shell = self._open("shell")
+
+    def crash(self) -> None:
+        """Takes its power away."""
+        if self._process is not None:
+            self._process.kill()
+        self._reap()
+
+    def shutdown(self) -> None:
+        """Powers it off in order, and waits for that."""
+        self.execute("systemctl --no-block poweroff")
+        self.wait_for_shutdown()
+
+    def reboot(self) -> None:
+        """Restarts it in order; the disk and the firmware's variables stay."""
+        self.execute("systemctl --no-block reboot")
+        self.wait_for_shutdown()
+        self.start()
+
+    def wait_for_shutdown(self) -> None:
+        if self._process is not None:
+            try:
+                self._process.wait(BOOT)
+            except subprocess.TimeoutExpired as error:
+                raise Failed(f"{self.name}: still on {BOOT:.0f} s after it was told to end") from error
+        self._reap()
+
+    def block(self) -> None:
+        """Pulls the cable of eth1."""
+        self._set_link(False)
+
+    def unblock(self) -> None:
+        """Plugs it in again."""
+        self._set_link(True)
+
+    def close(self) -> None:
+        self.crash()
+
+    def console_text(self) -> str:
+        """What it has said on its serial console since it was last switched on."""
+        file = self._directory / "console.log"
+        return file.read_text(errors="replace") if file.exists() else ""
+
+    def _last_words(self) -> str:
+        log = (self._directory / "qemu.log").read_text(errors="replace")
+        return f"{self.console_text()[-1500:]}{log[-500:]}"
+
+    # Commands
+
+    def run(self, command: str, timeout: float) -> tuple[int, str, str]:
+        """The answer carries a number and the lengths, so that a lost byte cannot pass for an answer."""
+        self._connect()
+        self._sequence += 1
+        script = f"set -euo pipefail; {command}"
+        files = f"/run/test-shell.{self._sequence % 2}"
+        line = (
+            f"timeout {int(timeout)} bash -c {shlex.quote(script)} </dev/null >{files}.out 2>{files}.err; "
+            f'echo "end {self._sequence} $? $(base64 -w 0 <{files}.out). $(base64 -w 0 <{files}.err). '
+            f'$(stat -c %s {files}.out) $(stat -c %s {files}.err)"\n'
+        )
+        assert self._shell is not None
+        self._shell.sendall(line.encode())
+        wanted = f"end {self._sequence} ".encode()
+        end = time.monotonic() + timeout + 120
+        while True:
+            reply = self._line(end)
+            if reply.startswith(wanted):
+                break
+        fields = reply.decode().split(" ")
+        output, errors = (base64.b64decode(text.rstrip(".")) for text in fields[3:5])
+        if (len(output), len(errors)) != (int(fields[5]), int(fields[6])):
+            raise Failed(f"{self.name}: the answer to `{command}` has lost bytes on its way")
+        return int(fields[2]), output.decode(errors="replace"), errors.decode(errors="replace")
+
+    def _connect(self) -> None:
+        """Waits until the shell is there."""
+        if not self.running:
+            raise Failed(f"{self.name} is switched off, or has ended: {self._last_words()}")
+        if self._sequence == 0:
+            end = time.monotonic() + BOOT
+            while self._line(end) != b"ready":
+                pass
+
+    def _line(self, end: float) -> bytes:
+        while b"\n" not in self._pending:
+            assert self._shell is not None
+            self._shell.settimeout(1.0)
+            try:
+                data = self._shell.recv(1 << 16)
+            except TimeoutError:
+                data = None
+            except ConnectionError:
+                data = b""
+            if data == b"":
+                raise Failed(f"{self.name} has ended: {self._last_words()}")
+            if data:
+                self._pending += data
+            elif time.monotonic() > end:
+                raise Failed(f"{self.name}: its shell does not answer; its console: {self.console_text()[-3000:]}")
+        line, self._pending = self._pending.split(b"\n", 1)
+        return line.rstrip(b"\r")
+
+    # QEMU
+
+    def _command(self, console: Path) -> list[str]:
+        plan = self._plan
+        firmware = isinstance(plan.boot, Firmware)
+        argv = [
+            "qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=128", "-cpu", "max", "-m", str(MEMORY_MB),
+            "-machine", "q35,sata=off,smbus=off,usb=off,vmport=off,hpet=off,i8042=off", "-smp", "2" if firmware else "1",
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
+            "-uuid", f"f41a7a9e-5d0b-4d4d-8a3d-{plan.number:012x}",
+            "-serial", f"file:{console}",
+            "-qmp", f"unix:{self._directory}/qmp,server=on,wait=off",
+            "-chardev", f"socket,id=shell,path={self._directory}/shell,server=on,wait=off",
+            "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=shell,name=test.shell",
+            "-device", "virtio-rng-pci",
+        ]  # fmt: skip
+        if isinstance(plan.boot, Firmware):
+            argv += [
+                "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={plan.boot.code}",
+                "-drive", f"if=pflash,unit=1,format=raw,file={plan.boot.variables}",
+                "-drive", f"if=none,id=disk,file={plan.boot.disk},format=raw,cache=unsafe",
+                "-device", "virtio-blk-pci,drive=disk,bootindex=1",
+            ]  # fmt: skip
+        else:
+            argv += [
+                "-kernel", str(plan.boot.kernel), "-initrd", str(plan.boot.initrd),
+                "-append", "console=ttyS0 quiet panic=-1 mitigations=off systemd.firstboot=off "
+                           "systemd.show_status=no net.ifnames=0",
+                "-drive", f"if=none,id=disk,file={plan.boot.root},format=raw,read-only=on,file.locking=off",
+                "-device", "virtio-blk-pci,drive=disk",
+            ]  # fmt: skip
+        for index, network in enumerate(plan.networks, 1):
+            argv += [
+                "-netdev", f"vde,id=net{index},sock={network}",
+                "-device", f"virtio-net-pci,id=virtio-net-pci.{index},netdev=net{index},mac={_mac(plan.number, index)},romfile=",
+            ]  # fmt: skip
+        for name, file in self._credentials.items():
+            if len(name) <= FW_CFG_NAME:
+                argv += ["-fw_cfg", f"name=opt/io.systemd.credentials/{name},file={file}"]
+            else:
+                strings = file.with_suffix(".smbios")
+                content = base64.b64encode(file.read_bytes()).decode()
+                strings.write_text(f"io.systemd.credential.binary:{name}={content}")
+                argv += ["-smbios", f"type=11,path={strings}"]
+        return argv
+
+    def _write_credentials(self) -> dict[str, Path]:
+        plan = self._plan
+        texts: dict[str, str | Path] = {
+            "system.hostname": plan.name,
+            "systemd.extra-unit.test-shell.service": SHELL_UNIT,
+            "systemd.unit-dropin.sysinit.target~test-shell": "[Unit]\nWants=test-shell.service\n",
+            **plan.credentials,
+        }
+        for index in range(1, len(plan.networks) + 1):
+            texts[f"network.link.10-eth{index}"] = (
+                f"[Match]\nMACAddress={_mac(plan.number, index)}\n[Link]\nNamePolicy=\nName=eth{index}\n"
+            )
+        files = {}
+        for name, value in texts.items():
+            if isinstance(value, Path):
+                files[name] = value
+                continue
+            files[name] = self._directory / f"credential-{len(files)}"
+            files[name].write_text(value)
+        return files
+
+    def _set_link(self, up: bool) -> None:
+        channel = self._open("qmp")
+        with channel, channel.makefile("rwb") as stream:
+            for command in (
+                {"execute": "qmp_capabilities"},
+                {"execute": "set_link", "arguments": {"name": "virtio-net-pci.1", "up": up}},
+            ):
+                stream.write(json.dumps(command).encode() + b"\n")
+                stream.flush()
+                while True:
+                    answer = json.loads(stream.readline())
+                    if "error" in answer:
+                        raise Failed(f"{self.name}: QEMU refuses {command}: {answer['error']}")
+                    if "return" in answer:
+                        break
+
+    def _open(self, name: str) -> socket.socket:
+        end = time.monotonic() + 60
+        while True:
+            channel = socket.socket(socket.AF_UNIX)
+            try:
+                channel.connect(str(self._directory / name))
+                return channel
+            except OSError:
+                channel.close()
+                if not self.running or time.monotonic() > end:
+                    log = (self._directory / "qemu.log").read_text(errors="replace")
+                    raise SetupError(f"QEMU for {self.name} did not start: {log[-1000:]}") from None
+                time.sleep(0.05)
+
+    def _reap(self) -> None:
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
+        self._pending = b""
+        self._sequence = 0
+
+
+def _mac(number: int, index: int) -> str:
+    return f"52:54:00:12:{index:02x}:{number:02x}"
