@@ -28,6 +28,7 @@ rustPlatform.buildRustPackage {
       (root + "/Cargo.toml")
       (root + "/director")
       (root + "/gen")
+      (root + "/images/provision")
     ];
   };
   cargoLock.lockFile = root + "/Cargo.lock";

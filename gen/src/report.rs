@@ -55,6 +55,7 @@ rules! {
     AddressOutsideNetwork "address-outside-network" "An interface's addresses are inside its network."
     PrefixLength "prefix-length" "A prefix length is the subnet's own, or the host prefix for virtual IPs."
     DuplicateAddress "duplicate-address" "No two hosts have the same address."
+    DuplicateMachine "duplicate-machine" "No two hosts have the same machine ID or MAC address."
     DuplicateVirtualIp "duplicate-virtual-ip" "A virtual IP is defined once."
     VirtualIpIsHostAddress "virtual-ip-is-host-address" "A virtual IP is not the address of a host."
     VirtualIpOutsideNetworks "virtual-ip-outside-networks" "A virtual IP of a failover group is inside a network."
@@ -283,6 +284,18 @@ impl Report {
             .flatten()
             .collect();
         format!("{}: {}", self.text.name(), parts.join(", "))
+    }
+
+    /// Each problem in one line: file, line, key, what is wrong, what to do, rule.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |problem: &Problem| {
+            let Problem { rule, key, message, remedy, .. } = problem;
+            let at = Located { problem, source: &self.text }.line(problem.span.start);
+            let key = if key.is_empty() { String::new() } else { format!(" {key}:") };
+            let remedy = if remedy.is_empty() { String::new() } else { format!("; {remedy}") };
+            format!("{}:{at}:{key} {message}{remedy} ({rule})", self.text.name())
+        };
+        self.problems.iter().map(line).collect()
     }
 
     /// The whole report as text: each problem with its snippet, then the summary. Empty without problems.

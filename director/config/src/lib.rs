@@ -18,6 +18,7 @@ mod bfd;
 mod check;
 mod failover;
 mod notify;
+pub mod provision;
 mod route;
 mod service;
 mod track;

@@ -51,6 +51,18 @@ static ALLOW: Text =
 
 static FILE: Text = Text { name: "absolute path", pattern: "^/", examples: &["/etc/fairway/secrets/edge"] };
 
+static MACHINE_ID: Text = Text {
+    name: "machine ID",
+    pattern: "^[0-9a-fA-F]{32}$",
+    examples: &["4c5a3f0d8e7b41d2a9c6e0f1b2d3c4a5"],
+};
+
+static MAC: Text = Text {
+    name: "MAC address",
+    pattern: "^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$",
+    examples: &["52:54:00:12:34:56"],
+};
+
 static HTTP_PATH: Text = Text { name: "path", pattern: "", examples: &["/healthz"] };
 
 static HTTP_HOST: Text = Text { name: "host name", pattern: "", examples: &["shop.example.org"] };
@@ -168,11 +180,19 @@ static NETWORK: Shape = Shape {
 static HOST: Shape = Shape {
     name: "host",
     doc: "A machine. What it does follows from the failover groups and services that name it.",
-    keys: &[required(
-        "interfaces",
-        Kind::Named(&INTERFACE_NAME, 0, &Kind::Table(&INTERFACE)),
-        "Its network interfaces by name, one in each network.",
-    )],
+    keys: &[
+        required(
+            "interfaces",
+            Kind::Named(&INTERFACE_NAME, 0, &Kind::Table(&INTERFACE)),
+            "Its network interfaces by name, one in each network.",
+        ),
+        optional(
+            "machine-id",
+            Kind::Text(&MACHINE_ID),
+            "How an appliance without a host name finds out that it is this host: its /etc/machine-id.",
+        ),
+        optional("mac", Kind::Text(&MAC), "The same by the MAC address of one of its network interfaces."),
+    ],
 };
 
 static INTERFACE: Shape = Shape {

@@ -6,6 +6,8 @@ use fairway_config::{Family, IfName};
 use indexmap::IndexMap;
 use ipnet::IpNet;
 
+use super::raw::{Mac, MachineId};
+
 /// The largest packet of a network that does not say it, in bytes.
 pub const ETHERNET_MTU: u32 = 1500;
 
@@ -34,6 +36,10 @@ impl Network {
 pub struct Host {
     /// Its interfaces, in the order of the file.
     pub interfaces: Vec<Interface>,
+    /// The ID of the machine, where one is written.
+    pub machine_id: Option<MachineId>,
+    /// The MAC address of one of its interfaces, where one is written.
+    pub mac: Option<Mac>,
 }
 
 impl Host {

@@ -6,7 +6,7 @@ use fairway_config::IfName;
 use ipnet::IpNet;
 use serde_spanned::Spanned;
 
-use super::AddressText;
+use super::{AddressText, Mac, MachineId};
 use crate::reader::{Entry, Value};
 use crate::report::{Problems, Rule};
 
@@ -28,6 +28,10 @@ pub struct RawNetwork {
 pub struct RawHost {
     /// `interfaces.X`, in the order of the file.
     pub interfaces: Vec<(IfName, Entry<RawInterface>)>,
+    /// `machine-id`.
+    pub machine_id: Option<Spanned<MachineId>>,
+    /// `mac`.
+    pub mac: Option<Spanned<Mac>>,
 }
 
 /// `[hosts.X] interfaces.Y`.
@@ -114,6 +118,8 @@ pub(super) fn read_host(problems: &mut Problems, value: Value<'_>, name: Range<u
     let mut table = value.table(problems, "a table with interfaces")?.at(name);
     let want = "interfaces.eth0 = { network = \"...\", addresses = [\"...\"] }";
     let interfaces = table.required(problems, "interfaces", want);
+    let machine_id = table.optional("machine-id").and_then(|v| v.parsed(problems, "a machine ID"));
+    let mac = table.optional("mac").and_then(|v| v.parsed(problems, "a MAC address"));
     table.finish(problems);
     let named = interfaces?.table(problems, "a table of interfaces")?.named(problems, read_interface);
     let mut interfaces = Vec::with_capacity(named.len());
@@ -141,7 +147,7 @@ pub(super) fn read_host(problems: &mut Problems, value: Value<'_>, name: Range<u
             }
         }
     }
-    Some(RawHost { interfaces })
+    Some(RawHost { interfaces, machine_id, mac })
 }
 
 fn read_interface(problems: &mut Problems, value: Value<'_>, name: Range<usize>) -> Option<RawInterface> {

@@ -25,7 +25,7 @@ pub use hosts::{RawHost, RawInterface, RawNetwork, RawVirtualIp};
 pub use notify::RawNotify;
 pub use route::{RawRoute, RawRule};
 pub use service::{RawCheckUse, RawFwmark, RawPersistence, RawServer, RawService};
-pub use text::{AddressText, AllowText, ListenTarget, ListenText, Ports};
+pub use text::{AddressText, AllowText, ListenTarget, ListenText, Mac, MachineId, Ports};
 pub use track::{BfdForm, RawTracker, TrackerForm};
 pub use tunnel::RawTunnel;
 

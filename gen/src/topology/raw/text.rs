@@ -45,6 +45,52 @@ impl FromStr for AddressText {
     }
 }
 
+/// The ID of an installed system, as /etc/machine-id has it: 32 hexadecimal digits, in lower case here.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MachineId(String);
+
+impl fmt::Display for MachineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for MachineId {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(Self(text.to_ascii_lowercase()));
+        }
+        Err(InvalidValue(format!("\"{text}\" is no machine ID; write the 32 digits of /etc/machine-id")))
+    }
+}
+
+/// The MAC address of a network interface, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Mac(String);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Mac {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let octets: Vec<&str> = text.split(':').collect();
+        let is_octet = |octet: &&str| octet.len() == 2 && octet.bytes().all(|b| b.is_ascii_hexdigit());
+        if octets.len() == 6 && octets.iter().all(is_octet) {
+            return Ok(Self(text.to_ascii_lowercase()));
+        }
+        Err(InvalidValue(format!(
+            "\"{text}\" is no MAC address; write one as \"ip link\" shows it, such as 52:54:00:12:34:56"
+        )))
+    }
+}
+
 /// Ports that follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ports {

@@ -8,7 +8,7 @@ use fairway_config::Family;
 use indexmap::IndexMap;
 use ipnet::IpNet;
 
-use super::super::raw::{AddressText, RawInterface, RawTopology};
+use super::super::raw::{AddressText, RawHost, RawInterface, RawTopology};
 use super::super::{Host, Interface, Network, VirtualIp};
 use super::networks::{NetworkIndex, is_link_local};
 use super::{title, unknown};
@@ -43,9 +43,15 @@ pub fn resolve(
     let mut owners = AddressOwners::new();
     let mut hosts = IndexMap::with_capacity(raw.hosts.len());
     let mut sound = HashSet::new();
+    let mut seen = HashMap::new();
     for (name, entry) in &raw.hosts {
         let before = problems.len();
-        let mut host = Host { interfaces: Vec::with_capacity(entry.value.interfaces.len()) };
+        let mut host = Host {
+            interfaces: Vec::with_capacity(entry.value.interfaces.len()),
+            machine_id: entry.value.machine_id.as_ref().map(|id| id.get_ref().clone()),
+            mac: entry.value.mac.as_ref().map(|mac| mac.get_ref().clone()),
+        };
+        machines(problems, name, entry, &mut seen);
         for (interface_name, interface) in &entry.value.interfaces {
             let name = interface_name.as_str();
             if matches!(name, DUMMY | "lo")
@@ -92,6 +98,32 @@ pub fn resolve(
         hosts.insert(name.clone(), host);
     }
     Hosts { hosts, sound, owners }
+}
+
+/// What a machine is known by is its own.
+fn machines<'r>(
+    problems: &mut Problems,
+    host: &'r str,
+    entry: &Entry<RawHost>,
+    seen: &mut HashMap<String, (&'r str, Range<usize>)>,
+) {
+    let id = entry.value.machine_id.as_ref().map(|id| ("machine-id", id.get_ref().to_string(), id.span()));
+    let mac = entry.value.mac.as_ref().map(|mac| ("mac", mac.get_ref().to_string(), mac.span()));
+    for (key, value, span) in [id, mac].into_iter().flatten() {
+        if let Some((other, there)) = seen.get(&value) {
+            problems
+                .add(
+                    Rule::DuplicateMachine,
+                    format!("{}.{key}", entry.key),
+                    span,
+                    format!("{value} is that of {other} already"),
+                    "write each machine's own, or leave it out and give the machines their host names",
+                )
+                .see(there.clone(), "here already");
+            continue;
+        }
+        seen.insert(value, (host, span));
+    }
 }
 
 fn network_of<'r>(

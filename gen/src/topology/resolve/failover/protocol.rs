@@ -66,6 +66,8 @@ fn schema_problems(name: &str, group: &Group) -> Vec<fairway_config::Problem> {
                 manage: true,
             })
             .collect(),
+        machine_id: None,
+        mac: None,
     };
     let priority = Priority::new(100).expect("100 is a priority");
     let config = Config {
