@@ -20,6 +20,8 @@ from .network import Network
 CLIENT_NETWORK = "outside"
 CLIENT_ADDRESSES = ["192.168.1.1/24", "fd00:1::1/64"]
 FIRMWARE = Path("/usr/share/OVMF")
+# Room for the second slot and for /var; sparse.
+DISK_SIZE = 1 << 30
 
 # A real server's own service. The name is that of NixOS' in the same scripts.
 WEB_SERVER = """[Unit]
@@ -47,7 +49,8 @@ class Image:
 class Cluster:
     """Everything is there once it is made, switched off."""
 
-    def __init__(self, image: Image, topology: Path, hosts: list[str] | None = None) -> None:
+    def __init__(self, image: Image, topology: Path, firmware: frozenset[str], hosts: frozenset[str] | None = None) -> None:
+        """`firmware`: the hosts that boot a disk by UEFI; `hosts`: those that there are (all, where not said)."""
         self._scratch = tempfile.TemporaryDirectory(prefix="fairway-guests-")
         self.directory = Path(self._scratch.name)
         self._image = image
@@ -63,7 +66,12 @@ class Cluster:
                 if hosts is not None and name not in hosts:
                     continue
                 sockets = [networks[interface["network"]].socket for interface in host["interfaces"].values()]
-                plan = Plan(name, number, Direct(image.kernel, small, image.root), sockets, self._credentials(name))
+                boot = (
+                    firmware_boot(image, self.directory / f"{name}-disk")
+                    if name in firmware
+                    else Direct(image.kernel, small, image.root)
+                )
+                plan = Plan(name, number, boot, sockets, self._credentials(name))
                 self.machines[name] = self._keep(Machine(plan, self.directory))
             self.client = self._keep(Client("client", networks[CLIENT_NETWORK].socket, CLIENT_ADDRESSES))
         except BaseException:
@@ -94,8 +102,9 @@ class Cluster:
         self._scratch.cleanup()
 
 
-def firmware_boot(image: Image, directory: Path, size_mb: int) -> Firmware:
-    """A disk of the given size with the image at its beginning, and fresh variables of the firmware."""
+def firmware_boot(image: Image, directory: Path) -> Firmware:
+    """A disk with the image at its beginning and room behind it, and fresh variables of the firmware."""
+    directory.mkdir()
     code = next((FIRMWARE / name for name in ("OVMF_CODE_4M.fd", "OVMF_CODE.fd") if (FIRMWARE / name).exists()), None)
     if code is None:
         raise SetupError("this machine lacks packages: apt-get install ovmf")
@@ -104,5 +113,5 @@ def firmware_boot(image: Image, directory: Path, size_mb: int) -> Firmware:
     disk = directory / "disk"
     subprocess.run(["cp", "--sparse=always", image.disk, disk], check=True)
     with disk.open("r+b") as file:
-        file.truncate(size_mb << 20)
+        file.truncate(DISK_SIZE)
     return Firmware(code, variables, disk)

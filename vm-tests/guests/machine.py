@@ -28,6 +28,8 @@ FW_CFG_NAME = 55 - len("opt/io.systemd.credentials/")
 
 SHELL_UNIT = """[Unit]
 Description=Root shell of the tests
+# The image's own initrd sees the same credentials, and would take the port along when it ends.
+ConditionPathExists=!/etc/initrd-release
 DefaultDependencies=no
 Conflicts=shutdown.target
 Before=shutdown.target
@@ -171,6 +173,8 @@ class Machine(Commands):
             reply = self._line(end)
             if reply.startswith(wanted):
                 break
+            if reply == b"ready":
+                raise Failed(f"{self.name}: its shell was started anew during `{command}`")
         fields = reply.decode().split(" ")
         output, errors = (base64.b64decode(text.rstrip(".")) for text in fields[3:5])
         if (len(output), len(errors)) != (int(fields[5]), int(fields[6])):
