@@ -54,6 +54,11 @@ need_interop_packages() (
 # For building the appliance; the rest comes with the tools that images/build unpacks.
 need_image_packages() { need_packages mmdebstrap python3 binutils ca-certificates; }
 
+# For whole guests: their firmware, and the switches between them.
+need_guests_packages() {
+    need_image_packages && need_packages qemu-system-x86 ovmf vde2 busybox-static iproute2 curl util-linux
+}
+
 # A rustc at least as new as Cargo.toml's rust-version, by rustup where there is none.
 need_rust() {
     local wanted

@@ -41,6 +41,8 @@ class Image:
         self.root = directory / "fairway-vm.root.raw"
         self.disk = directory / "fairway-vm.raw"
         self.modules = directory / "fairway.modules.tar"
+        # Only where update.py has built it.
+        self.update = directory / "update.tar"
         for file in (self.kernel, self.root, self.disk, self.modules):
             if not file.exists():
                 raise SetupError(f"{file} is missing: run images/build")
@@ -114,4 +116,4 @@ def firmware_boot(image: Image, directory: Path) -> Firmware:
     subprocess.run(["cp", "--sparse=always", image.disk, disk], check=True)
     with disk.open("r+b") as file:
         file.truncate(DISK_SIZE)
-    return Firmware(code, variables, disk)
+    return Firmware(code, variables, disk, image.update if image.update.exists() else None)

@@ -54,11 +54,13 @@ class Direct:
 
 @dataclass(frozen=True)
 class Firmware:
-    """Boot a disk by UEFI. `disk` is written to; `variables` are the firmware's own, written to too."""
+    """Boot a disk by UEFI. `disk` is written to; `variables` are the firmware's own, written to too. `second` is another
+    disk, only read."""
 
     code: Path
     variables: Path
     disk: Path
+    second: Path | None
 
 
 @dataclass
@@ -232,6 +234,11 @@ class Machine(Commands):
                 "-drive", f"if=none,id=disk,file={plan.boot.disk},format=raw,cache=unsafe",
                 "-device", "virtio-blk-pci,drive=disk,bootindex=1",
             ]  # fmt: skip
+            if plan.boot.second is not None:
+                argv += [
+                    "-drive", f"if=none,id=second,file={plan.boot.second},format=raw,read-only=on",
+                    "-device", "virtio-blk-pci,drive=second",
+                ]  # fmt: skip
         else:
             argv += [
                 "-kernel", str(plan.boot.kernel), "-initrd", str(plan.boot.initrd),

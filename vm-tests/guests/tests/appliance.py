@@ -11,7 +11,7 @@ with subtest("the root is checked, and only memory is written to"):
 with subtest("the disk has been partitioned"):
     labels = lb2.succeed("lsblk --noheadings --output PARTLABEL --raw").split()
     assert labels.count("_empty") == 2, f"no second slot: {labels}"
-    lb2.succeed("findmnt --type ext4 --source /dev/disk/by-partlabel/fairway-var /var")
+    lb2.succeed("test $(findmnt --noheadings --output SOURCE /var) = $(realpath /dev/disk/by-partlabel/fairway-var)")
 
 with subtest("it is the host that its credentials say"):
     assert lb2.succeed("uname -n").strip() == "lb2"
