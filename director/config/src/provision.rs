@@ -65,6 +65,9 @@ pub struct Provision {
     /// SHA-256 of the topology in force.
     #[serde(default)]
     pub sha256: String,
+    /// SHA-256 of the topology that the machine was given at boot.
+    #[serde(default)]
+    pub given: String,
     /// When this was written, in UTC, by this machine's clock.
     #[serde(default)]
     pub time: String,

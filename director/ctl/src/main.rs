@@ -1,10 +1,12 @@
-//! The operator's command line, a pure D-Bus client of the director.
+//! The operator's command line: a D-Bus client of the director, and on appliances what shows and applies their topology.
 
 mod client;
+mod console;
 mod doctor;
 mod exporter;
 mod metrics;
 mod model;
+mod provision;
 mod render;
 mod statistics;
 
@@ -15,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
+use fairway_config::provision::State;
 
 use self::client::{Client, Order};
 
@@ -116,6 +119,35 @@ enum Verb {
         #[arg(long, value_name = "PATH")]
         topology: Option<PathBuf>,
     },
+    /// On an appliance: check a topology, show what it changes on all hosts, and put it in force on this one
+    Apply {
+        /// The topology; - is standard input
+        topology: PathBuf,
+        /// Only show what would change
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask; nobody is asked either where standard input is no terminal
+        #[arg(long)]
+        yes: bool,
+        /// Show every line that changes
+        #[arg(long)]
+        diff: bool,
+        /// Replace the secrets by the files in this directory
+        #[arg(long, value_name = "DIR")]
+        secrets: Option<PathBuf>,
+    },
+    /// On an appliance: show which host it is, of which topology, and what was wrong with others
+    Provision {
+        /// As JSON, with stable keys
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show who this machine is and how its services are, refreshed live: the screen of an appliance
+    Console {
+        /// Show it once
+        #[arg(long)]
+        once: bool,
+    },
     /// Read the configuration again; returns when it is in force
     Reload,
     /// Show counters
@@ -171,13 +203,29 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
     if let Verb::Metrics { http: true } = verb {
         return exporter::answer().await;
     }
+    match verb {
+        Verb::Apply { topology, dry_run, yes, diff, secrets } => {
+            let options = [("--dry-run", dry_run), ("--yes", yes), ("--diff", diff)];
+            let options: Vec<_> = options.iter().filter(|(_, is)| *is).map(|(word, _)| *word).collect();
+            return provision::apply(&topology, &options, secrets.as_deref());
+        }
+        Verb::Provision { json } => {
+            let record = provision::read_own()?;
+            print(&if json { to_json(&record)? } else { provision::render(&record) })?;
+            match record.state {
+                State::Ok => return Ok(()),
+                State::Refused => bail!("the newest topology is refused"),
+                State::None => bail!("there is no topology"),
+            }
+        }
+        Verb::Status { json } => return status(json).await,
+        Verb::Console { once } => return console::run(once).await,
+        _ => {}
+    }
     let client = Client::connect().await?;
     match verb {
-        Verb::Status { json } => {
-            let director = client.director().await?;
-            let text = if json { to_json(&director)? } else { render::status(&director, SystemTime::now()) };
-            print(&text)?;
-        }
+        // Done already.
+        Verb::Status { .. } | Verb::Apply { .. } | Verb::Provision { .. } | Verb::Console { .. } => {}
         Verb::Statistics { json, zero } => {
             let (counters, missing) = client.statistics().await?;
             print(&if json { to_json(&counters)? } else { counters.render() })?;
@@ -232,6 +280,32 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What the director shows, below what is wrong with the topology. Real servers have no director.
+async fn status(json: bool) -> anyhow::Result<()> {
+    let record = provision::read()?;
+    let asked = async { Client::connect().await?.director().await }.await;
+    let director = match (asked, &record) {
+        (Ok(director), _) => Some(director),
+        (Err(_), Some(record)) if provision::is_no_director(record) => None,
+        (Err(error), record) => {
+            if let Some(record) = record.as_ref().filter(|_| !json) {
+                print(&provision::render(record))?;
+            }
+            return Err(error);
+        }
+    };
+    let text = match (&director, &record) {
+        _ if json => to_json(&provision::Status { director: director.as_ref(), provision: record.as_ref() })?,
+        (Some(director), record) => {
+            let trouble = record.as_ref().map(provision::trouble).unwrap_or_default();
+            trouble + &render::status(director, SystemTime::now())
+        }
+        (None, Some(record)) => provision::render(record),
+        (None, None) => String::new(),
+    };
+    Ok(print(&text)?)
 }
 
 fn to_json<T: serde::Serialize>(value: &T) -> anyhow::Result<String> {

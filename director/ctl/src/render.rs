@@ -244,7 +244,8 @@ pub fn probes(seen: &[Seen]) -> String {
     table.render()
 }
 
-fn endpoint(address: &str, port: u16) -> String {
+/// An address and port.
+pub fn endpoint(address: &str, port: u16) -> String {
     if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
@@ -257,7 +258,7 @@ fn interval(microseconds: u64) -> String {
 }
 
 /// The two largest units of a length of time.
-fn age(time: Duration) -> String {
+pub fn age(time: Duration) -> String {
     let seconds = time.as_secs();
     let units = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
     let first = units.iter().position(|(length, _)| seconds >= *length).unwrap_or(units.len() - 1);

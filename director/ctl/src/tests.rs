@@ -364,3 +364,42 @@ fn metrics_are_open_metrics_text() {
     let none = metrics::render(None).unwrap();
     assert!(none.contains("\nfairway_up 0.0\n") && !none.contains("group"), "{none}");
 }
+
+#[test]
+fn provisioning_is_shown_and_parsed_as_it_is_written() {
+    let text = r#"{
+        "state": "refused", "host": "lb1", "cluster": "shop", "roles": ["director"], "source": "kept",
+        "sha256": "7687215162c5f829", "given": "", "time": "2026-11-21T22:01:18Z",
+        "refused": [{ "source": "disk", "sha256": "ab" }],
+        "errors": ["FAIRWAY/topology.toml:42: services.web.scheduler: none"], "warnings": ["two topologies"]
+    }"#;
+    let directory = std::env::temp_dir().join(format!("fairwayctl-{}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    let path = directory.join("provision.json");
+    assert_eq!(provision::read_from(&path).unwrap(), None, "no appliance");
+    std::fs::write(&path, text).unwrap();
+    let record = provision::read_from(&path).unwrap().unwrap();
+    std::fs::write(&path, "{").unwrap();
+    let error = provision::read_from(&path).unwrap_err();
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert!(error.to_string().contains("provision.json was written by another version"), "{error}");
+    let expected = "\
+lb1 in cluster shop: director
+topology 7687215162c5 of the last good copy, since 2026-11-21T22:01:18Z
+the newest topology is refused, topology 7687215162c5 stays in force:
+  FAIRWAY/topology.toml:42: services.web.scheduler: none
+warning: two topologies
+";
+    assert_eq!(provision::render(&record), expected);
+
+    let director = Director::new(manager(), objects()).unwrap();
+    let both = provision::Status { director: Some(&director), provision: Some(&record) };
+    let json: serde_json::Value = serde_json::from_str(&to_json(&both).unwrap()).unwrap();
+    assert_eq!((&json["host"], &json["generation"]), (&"lb1".into(), &3.into()));
+    assert_eq!(
+        (&json["provision"]["state"], &json["provision"]["source"]),
+        (&"refused".into(), &"kept".into())
+    );
+    let alone = provision::Status { director: Some(&director), provision: None };
+    assert_eq!(to_json(&alone).unwrap(), to_json(&director).unwrap());
+}

@@ -27,6 +27,7 @@ pub fn boot(places: &Places) -> Provision {
             second.sha256()
         ));
     }
+    record.given = given.first().map(hash).unwrap_or_default();
     let kept = keep::read(places);
     let machine = Machine::look(places);
     let candidates = order(given, kept);
@@ -79,17 +80,23 @@ fn order(
 ) -> Vec<Result<Given, Broken>> {
     let mut all = given.into_iter();
     let first = all.next();
-    let applied = match (&first, &kept) {
-        (Some(Ok(first)), Some(Ok(kept))) => kept.instead_of.as_ref() == Some(&first.sha256()),
+    let refused = first.as_ref().map(hash);
+    let applied = match &kept {
+        Some(Ok(kept)) => refused.is_some() && kept.instead_of == refused,
         _ => false,
     };
     let kept = kept.map(|kept| kept.map(|kept| kept.given));
     let (before, after) = if applied { (kept, None) } else { (None, kept) };
     // The copy of what was just refused says nothing new.
-    let hash = |candidate: &Result<Given, Broken>| candidate.as_ref().ok().map(Given::sha256);
-    let refused = first.as_ref().and_then(hash);
-    let after = after.filter(|kept| hash(kept).is_none() || hash(kept) != refused);
+    let after = after.filter(|kept| kept.is_err() || Some(hash(kept)) != refused);
     before.into_iter().chain(first).chain(after).chain(all).collect()
+}
+
+fn hash(candidate: &Result<Given, Broken>) -> String {
+    match candidate {
+        Ok(given) => given.sha256(),
+        Err(broken) => broken.refused.sha256.clone(),
+    }
 }
 
 fn install(places: &Places, prepared: Prepared) -> Result<Prepared, Broken> {

@@ -9,13 +9,19 @@
 //! | `keep` | the copy of the last good topology |
 //! | `tell` | the record for `fairwayctl`, the journal, the console |
 //! | `boot` | what happens at boot |
+//! | `apply` | what happens when an operator applies a topology |
+//! | `plan` | what a topology changes, on all hosts |
+//! | `steps` | what is done with changed files, in order |
 
+pub mod apply;
 pub mod boot;
 pub mod keep;
 pub mod machine;
 pub mod places;
+pub mod plan;
 pub mod prepared;
 pub mod source;
+pub mod steps;
 pub mod tell;
 pub mod tree;
 

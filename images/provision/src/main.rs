@@ -1,9 +1,10 @@
-//! The program: `fairway-provision boot`.
+//! The program: `fairway-provision boot`, `fairway-provision apply`.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use fairway_provision::apply::{Wish, apply};
 use fairway_provision::places::Places;
 use fairway_provision::{boot, tell};
 
@@ -26,6 +27,30 @@ enum Verb {
     /// Put the newest good topology in force: from the credential fairway.topology, the file system labelled FAIRWAY, or
     /// the copy of the last good one; exit 1 if there is none
     Boot,
+    /// Check a topology, show what it changes on all hosts, and put it in force on this one, without a restart; if
+    /// anything refuses it, the one before stays
+    Apply {
+        /// The topology; - is standard input
+        topology: PathBuf,
+        /// Only show what would change
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask; nobody is asked either where standard input is no terminal
+        #[arg(long)]
+        yes: bool,
+        /// Show every line that changes
+        #[arg(long)]
+        diff: bool,
+        /// Replace the secrets by the files in this directory
+        #[arg(long, value_name = "DIR")]
+        secrets: Option<PathBuf>,
+    },
+    /// Write the manual pages, one for each command
+    Man {
+        /// The directory, which must be there
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -40,5 +65,35 @@ fn main() -> ExitCode {
             }
             if record.source.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Verb::Apply { topology, dry_run, yes, diff, secrets } => {
+            let wish = Wish { topology, secrets, dry_run, yes, diff };
+            let machine = places.is_machine();
+            exit(apply(&places, &wish, &mut |words| if machine { run(words) } else { Ok(()) }))
+        }
+        Verb::Man { out } => exit(clap_mangen::generate_to(Arguments::command(), out).map_err(Into::into)),
     }
+}
+
+fn exit(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fairway-provision: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command; what it says when it fails is the error.
+fn run(words: &[&str]) -> Result<(), String> {
+    let done = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).output();
+    let done = done.map_err(|error| error.to_string())?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(if done.stderr.is_empty() { &done.stdout } else { &done.stderr });
+    Err(match said.trim() {
+        "" => done.status.to_string(),
+        said => said.to_owned(),
+    })
 }

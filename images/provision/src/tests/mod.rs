@@ -1,5 +1,6 @@
 //! Whole boots below a temporary root.
 
+mod apply;
 mod bad;
 mod good;
 
