@@ -19,11 +19,12 @@ from .commands import Commands
 @dataclass
 class Load:
     """What became of the requests: answers by server; descriptions of connections that could not be opened, and of
-    those that were open and broke."""
+    those that were open and broke; the longest time between two answers, in seconds."""
 
     answers: dict[str, int] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     interrupted: list[str] = field(default_factory=list)
+    pause: float = 0.0
 
 
 class Client(Commands):
@@ -70,7 +71,8 @@ class Client(Commands):
             process.terminate()
             # A request that is under way may take its time.
             told = json.loads(process.communicate(timeout=60)[0])
-            result.answers, result.lost, result.interrupted = told["answers"], told["lost"], told["interrupted"]
+            for name, value in told.items():
+                setattr(result, name, value)
         finally:
             process.kill()
             process.wait()

@@ -1,6 +1,7 @@
 """The measuring client, as a program in its namespace: one request after the other, each on a connection of its own.
 
-  load.py URL PACE      until SIGTERM; then prints {"answers": {server: number}, "lost": [...], "interrupted": [...]}
+  load.py URL PACE      until SIGTERM; then prints {"answers": {server: number}, "lost": [...], "interrupted": [...],
+                     "pause": the longest time between two answers, in seconds}
 
 A connection that cannot be opened within ten seconds is lost, although its first packet was sent several times.
 One that was open and broke is interrupted: those that change directors do.
@@ -30,6 +31,7 @@ def main() -> None:
     answers: dict[str, int] = {}
     lost: list[str] = []
     interrupted: list[str] = []
+    answered, pause = time.monotonic(), 0.0
     print("started", flush=True)
     while not ended:
         began = time.time()
@@ -44,13 +46,15 @@ def main() -> None:
             if response.status != 200:
                 raise http.client.HTTPException(f"status {response.status}")
             answers[body] = answers.get(body, 0) + 1
+            pause = max(pause, time.monotonic() - answered)
+            answered = time.monotonic()
         except (OSError, http.client.HTTPException) as error:
             moment = time.strftime("%H:%M:%S", time.localtime(began))
             (interrupted if opened else lost).append(f"{moment} after {time.time() - began:.1f} s: {error!r}")
         finally:
             connection.close()
         time.sleep(pace)
-    print(json.dumps({"answers": answers, "lost": lost, "interrupted": interrupted}), flush=True)
+    print(json.dumps({"answers": answers, "lost": lost, "interrupted": interrupted, "pause": pause}), flush=True)
 
 
 main()

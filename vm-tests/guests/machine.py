@@ -26,6 +26,8 @@ MEMORY_MB = 448
 # SMBIOS, which has room for some tens of kilobytes in all.
 FW_CFG_NAME = 55 - len("opt/io.systemd.credentials/")
 
+KERNEL_ARGUMENTS = "console=ttyS0 quiet panic=-1 mitigations=off systemd.firstboot=off systemd.show_status=no net.ifnames=0"
+
 SHELL_UNIT = """[Unit]
 Description=Root shell of the tests
 # The image's own initrd sees the same credentials, and would take the port along when it ends.
@@ -242,8 +244,7 @@ class Machine(Commands):
         else:
             argv += [
                 "-kernel", str(plan.boot.kernel), "-initrd", str(plan.boot.initrd),
-                "-append", "console=ttyS0 quiet panic=-1 mitigations=off systemd.firstboot=off "
-                           "systemd.show_status=no net.ifnames=0",
+                "-append", KERNEL_ARGUMENTS,
                 "-drive", f"if=none,id=disk,file={plan.boot.root},format=raw,read-only=on,file.locking=off",
                 "-device", "virtio-blk-pci,drive=disk",
             ]  # fmt: skip

@@ -7,7 +7,7 @@ with client.load(f"http://{VIP}/") as load:
     for director in directors:
         director.wait_until_fails(up("web2"), timeout=PATIENCE)
     # What was under way when it was drained.
-    lb1.wait_until_succeeds("ipvsadm -Ln | grep -E '192.168.1.5:80 .* 0 +0 +[0-9]+ *$|192.168.1.5:80 .* 0 +[0-9]+$'", timeout=PATIENCE)
+    lb1.wait_until_succeeds("ipvsadm --list --numeric | grep -cE '192.168.1.5:80 +Route +0 +0 '", timeout=PATIENCE)
     web2.reboot()
     web2.wait_for_open_port(80)
     for director in directors:
