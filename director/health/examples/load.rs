@@ -55,7 +55,7 @@ async fn load(count: u32, http: bool, port: u16) -> Result<(), Box<dyn Error>> {
         .map(|n| Subject::new(SocketAddr::new(Ipv4Addr::from(first + n).into(), port), spec.clone()))
         .collect::<Result<Vec<_>, _>>()?;
     let (start, before) = (Instant::now(), processor_ms()?);
-    let (mut monitor, mut reports) = Monitor::new();
+    let (mut monitor, mut reports) = Monitor::new(tokio::runtime::Handle::current());
     monitor.watch(&subjects);
     let mut up = 0;
     while up < count {

@@ -29,6 +29,6 @@ pub use probe::post::Post;
 pub use probe::tls::TlsError;
 pub use probe::{Advice, BODY_LIMIT, HEAD_LIMIT, Outcome, digests, probe};
 pub use program::{Ended, Program};
-pub use schedule::Schedule;
+pub use schedule::{Clock, Schedule};
 pub use spec::{Error, Launcher, Spec, Subject};
 pub use target::{Detour, Target};

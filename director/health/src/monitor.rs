@@ -1,18 +1,23 @@
 //! Running checks: one task for each subject, however many services depend on it.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
-use crate::schedule::{self, Schedule};
+use crate::schedule::{self, Clock, Schedule};
 use crate::{Advice, Health, Judge, Outcome, Subject, probe};
 
 /// Reports that may wait for the receiver; a check that has more to say waits with its next probe. Enough for
 /// the first second of a start with thousands of checks.
 const REPORTS: usize = 1024;
+
+/// Probes that are due within this time start together: the machine wakes up a hundred times a second, however
+/// many checks there are.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Names a running check. A [`Monitor`] never uses one again for another check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +48,9 @@ pub struct Report {
 pub struct Monitor {
     running: HashMap<Subject, Running>,
     started: u64,
+    /// Where the checks run.
+    runtime: Handle,
+    clock: Clock,
     reports: mpsc::Sender<Report>,
 }
 
@@ -64,17 +72,18 @@ impl Drop for Probing {
 }
 
 impl Monitor {
-    /// A monitor without checks, and where its reports arrive.
-    pub fn new() -> (Self, mpsc::Receiver<Report>) {
+    /// A monitor without checks that will run them on this runtime, which needs I/O and time; and where its reports
+    /// arrive.
+    pub fn new(runtime: Handle) -> (Self, mpsc::Receiver<Report>) {
         let (reports, receiver) = mpsc::channel(REPORTS);
-        (Self { running: HashMap::new(), started: 0, reports }, receiver)
+        let clock = Clock { origin: Instant::now(), tick: TICK };
+        (Self { running: HashMap::new(), started: 0, runtime, clock, reports }, receiver)
     }
 
     /// Makes the running checks those of `subjects`: new ones start, known ones go on undisturbed with their
     /// verdict, all others stop. Equal subjects share one check. Returns the check of each subject, in order.
     ///
     /// Reports of stopped checks may still arrive; their ids are not among those returned.
-    /// Must be called on a tokio runtime with I/O and time.
     #[expect(
         clippy::mutable_key_type,
         reason = "a compiled pattern caches inside; equality does not look there"
@@ -135,8 +144,9 @@ impl Monitor {
         let first = Instant::now() + schedule::first_delay(index, count, every);
         let schedule = Schedule::new(first, every, schedule::phase(id.0))
             .retry_every(check.retry_every.map(fairway_config::Period::get))
-            .jitter(check.jitter.get());
-        Probing(tokio::spawn(run(subject.clone(), id, schedule, self.reports.clone())))
+            .jitter(check.jitter.get())
+            .clock(self.clock);
+        Probing(self.runtime.spawn(run(subject.clone(), id, schedule, self.reports.clone())))
     }
 }
 

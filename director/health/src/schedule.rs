@@ -9,18 +9,41 @@ use std::time::{Duration, Instant};
 /// start to start, whose phase differs from check to check: thousands of checks that began together do not
 /// stay together. A probe that runs past a grid point skips it. While the last result and the verdict differ,
 /// probes follow each other at `retry_every`, if there is one. `jitter` delays each probe by up to that much.
+///
+/// With a clock, probes start at its ticks: the machine wakes up once for all that are due within a tick.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     every: Duration,
     retry_every: Option<Duration>,
     jitter: Duration,
+    clock: Option<Clock>,
     /// A grid point, in the past or in the future.
     grid: Instant,
-    /// When the next probe is due before jitter, and after it.
+    /// When the next probe is due before jitter, and after it and the wait for a tick.
     slot: Instant,
     next: Instant,
     decided: bool,
     random: u64,
+}
+
+/// Ticks that schedules have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    /// One of them.
+    pub origin: Instant,
+    /// The time between two, for checks that are seldom enough; others have more ticks.
+    pub tick: Duration,
+}
+
+impl Clock {
+    /// The first tick at or after `at`, for a check that is made `every` so often. There are at least a hundred ticks
+    /// between two of its probes, but for those of a timer, at a millisecond.
+    fn next(self, at: Instant, every: Duration) -> Instant {
+        let tick = self.tick.min(every / 100).max(Duration::from_millis(1)).as_nanos();
+        let past = at.saturating_duration_since(self.origin).as_nanos();
+        let wait = (tick - past % tick) % tick;
+        at + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
+    }
 }
 
 impl Schedule {
@@ -31,6 +54,7 @@ impl Schedule {
             every,
             retry_every: None,
             jitter: Duration::ZERO,
+            clock: None,
             grid: first + every.mul_f64(phase.clamp(0.0, 1.0)),
             slot: first,
             next: first,
@@ -51,6 +75,14 @@ impl Schedule {
         Self { jitter, ..self }
     }
 
+    /// Starts probes at the ticks of this clock, and measures the grid's phase from its origin: phases are spread
+    /// evenly, and first probes too, but their sums need not be.
+    #[must_use]
+    pub fn clock(self, clock: Clock) -> Self {
+        let grid = clock.origin + (self.grid - self.slot);
+        Self { clock: Some(clock), grid, next: clock.next(self.next, self.every), ..self }
+    }
+
     /// When the next probe is due.
     pub fn next(&self) -> Instant {
         self.next
@@ -67,7 +99,8 @@ impl Schedule {
             _ => now.max(self.slot + self.retry()),
         };
         self.decided |= decided;
-        self.next = self.slot + self.jitter.mul_f64(self.draw());
+        let next = self.slot + self.jitter.mul_f64(self.draw());
+        self.next = self.clock.map_or(next, |clock| clock.next(next, self.every));
     }
 
     fn retry(&self) -> Duration {

@@ -92,6 +92,35 @@ fn jitter_delays_but_does_not_add_up() {
     assert!(delays.iter().any(|delay| *delay < MS * 50) && delays.iter().any(|delay| *delay > MS * 450));
 }
 
+#[test]
+fn checks_share_ticks_and_keep_their_pace() {
+    let start = Instant::now();
+    let clock = Clock { origin: start, tick: MS * 10 };
+    let mut due = std::collections::BTreeMap::<_, usize>::new();
+    for n in 0..1000 {
+        let first = start + first_delay(n, 1000, SECOND);
+        let mut schedule = Schedule::new(first, SECOND, phase(n as u64)).clock(clock);
+        assert!(schedule.next() >= first && schedule.next() - first < MS * 10);
+        schedule.advance(schedule.next() + MS, true, false);
+        let second = schedule.next();
+        schedule.advance(second + MS * 3, true, false);
+        assert_eq!(schedule.next(), second + SECOND, "an interval of whole ticks is kept to the nanosecond");
+        *due.entry(schedule.next() - start).or_default() += 1;
+    }
+    assert!(due.keys().all(|at| at.as_nanos() % 10_000_000 == 0), "{due:?}");
+    assert!(due.values().all(|together| *together < 30), "and yet they are spread: {due:?}");
+}
+
+#[test]
+fn frequent_checks_have_finer_ticks() {
+    let start = Instant::now();
+    let clock = Clock { origin: start, tick: MS * 10 };
+    let late = |every, at| Schedule::new(start + at, every, 0.0).clock(clock).next() - start;
+    assert_eq!(late(MS * 200, Duration::from_micros(2500)), MS * 4);
+    assert_eq!(late(MS * 20, Duration::from_micros(2500)), MS * 3);
+    assert_eq!(late(SECOND * 60, Duration::from_micros(2500)), MS * 10);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 

@@ -48,7 +48,7 @@ async fn next(reports: &mut Receiver<Report>) -> Report {
 #[tokio::test]
 async fn equal_subjects_share_one_probe() {
     let (target, count) = counting().await;
-    let (mut monitor, mut reports) = Monitor::new();
+    let (mut monitor, mut reports) = Monitor::new(tokio::runtime::Handle::current());
     let slow = check(60_000);
     let port_named = Check { port: Some(target.port()), ..slow.clone() };
     let mut elsewhere = target;
@@ -74,7 +74,7 @@ async fn equal_subjects_share_one_probe() {
 #[tokio::test]
 async fn known_checks_survive_a_change_and_dropped_ones_stop() {
     let ((kept, kept_count), (gone, gone_count)) = (counting().await, counting().await);
-    let (mut monitor, mut reports) = Monitor::new();
+    let (mut monitor, mut reports) = Monitor::new(tokio::runtime::Handle::current());
     let quick = check(20);
     let before = monitor.watch(&[subject(kept, &quick), subject(gone, &quick)]);
     next(&mut reports).await;
@@ -97,7 +97,7 @@ async fn known_checks_survive_a_change_and_dropped_ones_stop() {
 #[tokio::test]
 async fn a_server_that_dies_and_returns_is_seen_to() {
     let (port, reserved) = server::closed_port();
-    let (mut monitor, mut reports) = Monitor::new();
+    let (mut monitor, mut reports) = Monitor::new(tokio::runtime::Handle::current());
     let ids = monitor.watch(&[subject(port, &check(20))]);
     let report = next(&mut reports).await;
     assert_eq!((report.check, report.verdict.health), (ids[0], Health::Unknown));
@@ -121,7 +121,7 @@ async fn a_server_that_dies_and_returns_is_seen_to() {
 #[tokio::test]
 async fn probes_keep_their_pace() {
     let (target, count) = counting().await;
-    let (mut monitor, mut reports) = Monitor::new();
+    let (mut monitor, mut reports) = Monitor::new(tokio::runtime::Handle::current());
     monitor.watch(&[subject(target, &check(50))]);
     next(&mut reports).await;
     let (start, before) = (Instant::now(), count.load(Ordering::Relaxed));
@@ -136,7 +136,7 @@ async fn probes_keep_their_pace() {
 async fn a_first_verdict_does_not_wait_for_the_interval() {
     let (target, _) = counting().await;
     let (dead, _reserved) = server::closed_port();
-    let (mut monitor, mut reports) = Monitor::new();
+    let (mut monitor, mut reports) = Monitor::new(tokio::runtime::Handle::current());
     let hourly = check(3_600_000);
     let start = Instant::now();
     let ids = monitor.watch(&[subject(target, &hourly), subject(dead, &hourly)]);

@@ -143,3 +143,22 @@ pub fn paths(mut status: watch::Receiver<BfdStatus>) -> Paths {
     });
     paths
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::status::Handle;
+
+    #[tokio::test]
+    async fn a_thread_without_sessions_obeys() {
+        let (handle, commands) = Handle::new();
+        let (status, _published) = watch::channel(BfdStatus::new());
+        spawn(BTreeMap::new(), commands, status, Vec::new()).unwrap();
+        // It has settled down to wait for a command by then, or hears this one before; it must obey in either case.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let stopped = handle.ask(|reply| BfdCommand::Stop { reply });
+        tokio::time::timeout(Duration::from_secs(30), stopped).await.expect("an answer").unwrap();
+    }
+}

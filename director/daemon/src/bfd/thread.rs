@@ -87,6 +87,8 @@ impl Thread {
             tracing::debug!(%error, "no real-time priority for the BFD thread");
         }
         self.configure(sessions);
+        // Before the first wait: without sessions nothing but a command ends it, and who sends one must know whom to wake.
+        self.take_in_commands();
         loop {
             let now = Instant::now();
             self.publish(now);

@@ -10,6 +10,7 @@ mod detour;
 mod once;
 mod overrides;
 mod plan;
+mod prober;
 mod view;
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ use tracing::{error, info, warn};
 use self::desired::{Change, Desired, QuorumChange, QuorumState};
 pub use self::overrides::{Order, Override, Store, after};
 use self::plan::Plan;
+use self::prober::Prober;
 use crate::status::{Refused, Reply, ServicesCommand, ServicesStatus, VrrpStatus};
 use crate::table::{self, KernelStatus, TableHandle, TableStatus};
 
@@ -65,7 +67,8 @@ pub(crate) async fn run(
     mut commands: mpsc::UnboundedReceiver<ServicesCommand>,
     status: watch::Sender<ServicesStatus>,
 ) {
-    let (monitor, mut reports) = Monitor::new();
+    let prober = Prober::start();
+    let (monitor, mut reports) = Monitor::new(prober.runtime());
     let mut table_status = table.status();
     let (emptied, mut empty) = mpsc::unbounded_channel();
     let mut roles = vrrp.clone();

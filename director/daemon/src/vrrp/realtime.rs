@@ -43,15 +43,17 @@ pub(crate) fn raise_priority(priority: u8) -> Result<(), Error> {
     )
 }
 
-/// Locks what is mapped now, and what will be as it is used. Under a finite limit later allocations would
-/// fail, so then nothing is locked.
+/// Locks pages as they are used: a page that was needed once is there for good. Locking all that is mapped would
+/// fill every thread's stack and hold code that nobody runs, three times the memory. Under a finite limit later
+/// allocations would fail, so then nothing is locked.
 fn lock_memory() -> Result<(), Errno> {
     let (soft, _) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
     if soft != RLIM_INFINITY && !may_lock_any_amount() {
         return Err(Errno::EPERM);
     }
-    mlockall(MlockAllFlags::MCL_CURRENT)?;
-    mlockall(MlockAllFlags::MCL_FUTURE | MlockAllFlags::from_bits_retain(ON_FAULT))
+    mlockall(
+        MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | MlockAllFlags::from_bits_retain(ON_FAULT),
+    )
 }
 
 fn may_lock_any_amount() -> bool {

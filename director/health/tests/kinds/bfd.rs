@@ -17,7 +17,7 @@ async fn a_session_is_followed_at_once_and_by_one_word() {
     let check = Check { bfd: Some(BfdCheck::default()), every: Period::from_secs(3600), ..Check::default() };
     let spec = Spec::new(&check, &Launcher::default()).unwrap().with_paths(&paths);
     let subject = Subject::new(SocketAddr::new(server, 80), Arc::new(spec)).unwrap();
-    let (mut monitor, mut reports) = Monitor::new();
+    let (mut monitor, mut reports) = Monitor::new(tokio::runtime::Handle::current());
     monitor.watch(&[subject]);
     for (outcome, health) in [
         (Outcome::Pass("it is up".into()), Health::Up),
