@@ -38,17 +38,18 @@ need_vm_packages() {
     fi
 }
 
-# For interop in namespaces: other people's routers, and tshark to decode packets. FRR's package starts routing daemons
-# where the machine has an init system to do so: it is told not to (policy-rc.d, see invoke-rc.d(8)), unless somebody
-# else has said what may start.
+# For interop in namespaces: other people's routers, tshark to decode packets, and servers for the checks to meet. Their
+# packages start daemons where the machine has an init system to do so: they are told not to (policy-rc.d, see
+# invoke-rc.d(8)), unless somebody else has said what may start.
 need_interop_packages() (
     policy=/usr/sbin/policy-rc.d
-    if [ -n "$(missing_packages frr)" ] && [ ! -e $policy ]; then
+    packages=(frr tshark nginx-light haproxy exim4-daemon-light dnsmasq-base redis-server slapd openssl)
+    if [ -n "$(missing_packages "${packages[@]}")" ] && [ ! -e $policy ]; then
         trap 'as_root rm -f $policy' EXIT
         printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
         as_root chmod 755 $policy
     fi
-    need_packages frr tshark
+    need_packages "${packages[@]}"
 )
 
 # For building the appliance; the rest comes with the tools that images/build unpacks.
