@@ -1,14 +1,19 @@
 /* What N checks a second cost at least: one thread of non-blocking connects, nothing judged, nothing kept.
  *
  *   check-limit FIRST-ADDRESS COUNT PORT tcp|http SECONDS
+ *   check-limit serve PORT
  *
  * Checks COUNT addresses from FIRST-ADDRESS on once a second, spread over ticks of 10 ms as fairway-director spreads
  * them, and closes every connection by a reset. `http` sends a request and reads until the server closes or 4 KiB are
- * in. Prints, as one JSON line, how many checks succeeded and failed and the processor time they took. */
+ * in. Prints, as one JSON line, how many checks succeeded and failed and the processor time they took.
+ *
+ * `serve` is the other side: it answers every connection at the port of every address, and on SIGUSR1 prints how many
+ * there have been. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,9 +39,55 @@ static void fail(const char *what) {
     exit(1);
 }
 
+static volatile sig_atomic_t asked;
+
+static void ask(int signal) {
+    (void)signal;
+    asked = 1;
+}
+
+static _Noreturn void serve(int port) {
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n";
+    struct epoll_event events[EVENTS];
+    char request[4096];
+    long served = 0;
+    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), epoll = epoll_create1(EPOLL_CLOEXEC);
+    const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    const int yes = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    if (bind(listener, (const struct sockaddr *)&any, sizeof any) < 0 || listen(listener, 65535) < 0) fail("listen");
+    struct epoll_event wanted = {.events = EPOLLIN, .data.fd = listener};
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &wanted) < 0) fail("epoll_ctl");
+    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = ask}, NULL);
+    printf("ready\n");
+    for (;;) {
+        fflush(stdout);
+        const int ready = epoll_wait(epoll, events, EVENTS, -1);
+        if (asked) {
+            asked = 0;
+            printf("%ld\n", served);
+        }
+        for (int i = 0; i < ready; i++) {
+            int fd = events[i].data.fd;
+            if (fd == listener) {
+                while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+                    served++;
+                    wanted.data.fd = fd;
+                    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &wanted);
+                }
+                continue;
+            }
+            if (recv(fd, request, sizeof request, 0) > 0) send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL);
+            close(fd);
+        }
+    }
+}
+
 int main(int argc, char **argv) {
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){65536, 65536});
+    if (argc == 3 && strcmp(argv[1], "serve") == 0) serve(atoi(argv[2]));
     if (argc != 6) {
-        fprintf(stderr, "usage: check-limit FIRST-ADDRESS COUNT PORT tcp|http SECONDS\n");
+        fprintf(stderr, "usage: check-limit FIRST-ADDRESS COUNT PORT tcp|http SECONDS\n       check-limit serve PORT\n");
         return 2;
     }
     struct in_addr first;
@@ -97,7 +148,10 @@ int main(int argc, char **argv) {
     }
     struct rusage used;
     getrusage(RUSAGE_SELF, &used);
+    long pages = 0; /* ru_maxrss would count what the parent had before exec */
+    FILE *memory = fopen("/proc/self/statm", "r");
+    if (!memory || fscanf(memory, "%*d %ld", &pages) != 1) fail("/proc/self/statm");
     printf("{\"passed\": %ld, \"failed\": %ld, \"seconds\": %d, \"cpu_s\": %.3f, \"rss_kb\": %ld}\n", passed, failed, duration,
-           seconds(used.ru_utime) + seconds(used.ru_stime), used.ru_maxrss);
+           seconds(used.ru_utime) + seconds(used.ru_stime), pages * (sysconf(_SC_PAGESIZE) / 1024));
     return 0;
 }

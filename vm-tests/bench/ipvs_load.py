@@ -3,8 +3,9 @@
     vm-tests/run --exec vm-tests/bench/ipvs_load.py [SERVICESxSERVERS] [RUNS]
 
 Measured in one boot, from the start of the program until /proc/net/ip_vs shows every service and server: `ipvsadm -R`,
-keepalived, and fairway-director. Then the time from SIGTERM to the end of each, and the entries left behind.
-The topology was rendered before: fairway-gen runs when a cluster is deployed.
+keepalived, and fairway-director; then from SIGHUP until one server's changed weight is there, and from SIGTERM to the end of
+each, and the entries left behind. The limit is what the kernel itself needs for the same entries: netlink messages that were built
+before, sent by one socket. The topology was rendered before: fairway-gen runs when a cluster is deployed.
 
 Each run has a network namespace of its own. The kernel keeps deleted servers on a list for two minutes and searches it for each
 server that is added (ip_vs_trash_get_dest), so a table that somebody has just emptied loads more slowly, for every program.
@@ -15,7 +16,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import statistics
+import struct
 import subprocess
 import sys
 import time
@@ -96,7 +99,65 @@ def fresh() -> None:
 fresh.number = 0
 
 
-def daemon(argv: list[str], count: int) -> dict[str, float]:
+def attribute(kind: int, data: bytes) -> bytes:
+    return struct.pack("HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
+
+
+def message(family: int, command: int, payload: bytes, acknowledged: bool = False) -> bytes:
+    """A generic netlink request (linux/genetlink.h)."""
+    return struct.pack("IHHIIBBH", 20 + len(payload), family, 5 if acknowledged else 1, 1, 0, command, 1, 0) + payload
+
+
+def limit(services: int, servers: int) -> dict[str, float]:
+    """The same entries, written by hand (linux/ip_vs.h, its netlink section)."""
+    fresh()
+    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16)  # NETLINK_GENERIC
+    netlink.bind((0, 0))
+    netlink.send(message(16, 3, attribute(2, b"IPVS\0")))  # CTRL_CMD_GETFAMILY; attribute 1 of the answer is the family
+    family = 0
+    reply, at = netlink.recv(65536), 20
+    while at < len(reply):
+        length, kind = struct.unpack_from("HH", reply, at)
+        if kind == 1:
+            family = struct.unpack_from("H", reply, at + 4)[0]
+        at += (length + 3) & ~3
+
+    def key(s: int) -> bytes:
+        address = socket.inet_aton(vip(s)) + bytes(12)
+        return attribute(1, struct.pack("H", socket.AF_INET)) + attribute(2, struct.pack("H", 6)) + attribute(3, address) + attribute(4, struct.pack(">H", 80))
+
+    number = lambda kind, value: attribute(kind, struct.pack("I", value))  # noqa: E731
+    messages = []
+    for s in range(services):
+        settings = attribute(6, b"wrr\0") + attribute(7, struct.pack("II", 0, 0xFFFFFFFF)) + number(8, 0) + number(9, 0xFFFFFFFF)
+        messages.append(message(family, 1, attribute(0x8001, key(s) + settings)))  # NEW_SERVICE
+        for r in range(servers):
+            server = attribute(1, socket.inet_aton(rip(s, r, servers)) + bytes(12)) + attribute(2, struct.pack(">H", 80))
+            server += number(3, 3) + number(4, 10) + number(5, 0) + number(6, 0)
+            messages.append(message(family, 5, attribute(0x8001, key(s)) + attribute(0x8002, server)))  # NEW_DEST
+    batches = [b"".join(messages[n : n + 64]) for n in range(0, len(messages), 64)]
+    start = now()
+    for batch in batches:
+        netlink.send(batch)
+    took = (now() - start) * 1e3
+    netlink.close()
+    assert entries() == len(messages), f"{entries()} of {len(messages)} entries"
+    start = now()
+    subprocess.run(["ipvsadm", "-C"], check=True)
+    return {"load_ms": took, "reload_ms": float("nan"), "stop_ms": (now() - start) * 1e3, "left": entries()}
+
+
+def reweighed(start: float) -> float:
+    """Milliseconds from `start` until one server has weight 11."""
+    while now() - start < 60:
+        looked = now()
+        if any(line.split()[3:4] == ["11"] for line in Path("/proc/net/ip_vs").read_text().splitlines()[3:]):
+            return (looked - start) * 1e3
+        time.sleep(max(0.002, now() - looked))
+    raise SystemExit("no server with the new weight after 60 s")
+
+
+def daemon(argv: list[str], config: Path, count: int) -> dict[str, float]:
     fresh()
     with open(SCRATCH / "log", "ab") as log:
         start = now()
@@ -104,13 +165,20 @@ def daemon(argv: list[str], count: int) -> dict[str, float]:
                                    env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/run/load/no-bus"})  # fmt: skip
     load = until(count, start)
     time.sleep(2)
+    before = config.read_text()
+    config.write_text(before.replace("weight = 10", "weight = 11", 1).replace("    weight 10", "    weight 11", 1))
+    start = now()
+    process.send_signal(signal.SIGHUP)
+    reload = reweighed(start)
+    config.write_text(before)
+    time.sleep(1)
     start = now()
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
-    return {"load_ms": load, "stop_ms": (now() - start) * 1e3, "left": entries()}
+    return {"load_ms": load, "reload_ms": reload, "stop_ms": (now() - start) * 1e3, "left": entries()}
 
 
 def restore(text: str, count: int) -> dict[str, float]:
@@ -124,7 +192,7 @@ def restore(text: str, count: int) -> dict[str, float]:
     process.wait()
     start = now()
     subprocess.run(["ipvsadm", "-C"], check=True)
-    return {"load_ms": load, "stop_ms": (now() - start) * 1e3, "left": entries()}
+    return {"load_ms": load, "reload_ms": float("nan"), "stop_ms": (now() - start) * 1e3, "left": entries()}
 
 
 def main(size: str = "1000x10", runs: str = "3") -> None:
@@ -142,21 +210,24 @@ def main(size: str = "1000x10", runs: str = "3") -> None:
     keepalived = ["keepalived", "-n", "-l", "-C", "-f", f"{SCRATCH}/keepalived.conf", "-p", f"{SCRATCH}/k.pid", "-c", f"{SCRATCH}/kc.pid"]
     fairway = ["fairway-director", "run", "--config", f"{tree}/etc/fairway/director.toml"]
     ways = {
+        "the kernel's own limit": lambda: limit(services, servers),
         "ipvsadm -R": lambda: restore(text, count),
-        "keepalived": lambda: daemon(keepalived, count),
-        "fairway": lambda: daemon(fairway, count),
+        "keepalived": lambda: daemon(keepalived, SCRATCH / "keepalived.conf", count),
+        "fairway": lambda: daemon(fairway, tree / "etc/fairway/director.toml", count),
     }
     got: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
     for _ in range(int(runs)):  # in turn, so that what else the machine does falls on all alike
         for name, way in ways.items():
             got[name].append(way())
-    print(f"| {services} services x {servers} servers | load, ms | stop, ms | entries left |")
-    print("|---|---|---|---|")
+    print(f"| {services} services x {servers} servers | load, ms | one weight changed, ms | stop, ms | entries left |")
+    print("|---|---|---|---|---|")
     for name, results in got.items():
         def span(key: str, results: list[dict[str, float]] = results) -> str:
             values = [result[key] for result in results]
+            if values[0] != values[0]:  # not a number: nothing to measure
+                return ""
             return f"{statistics.median(values):.0f} ({min(values):.0f}..{max(values):.0f})"
-        print(f"| {name} | {span('load_ms')} | {span('stop_ms')} | {max(r['left'] for r in results):.0f} |")
+        print(f"| {name} | {span('load_ms')} | {span('reload_ms')} | {span('stop_ms')} | {max(r['left'] for r in results):.0f} |")
     print(f"\nfairway-gen rendered the director's files in {generated:.0f} ms.")
     print(json.dumps(got))
 

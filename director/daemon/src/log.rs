@@ -1,6 +1,7 @@
 //! Logs: to the journal with structured fields when systemd has connected it, otherwise to stderr.
 
 mod journal;
+mod pace;
 mod sink;
 
 use std::fs;
@@ -11,11 +12,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::FilterExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use self::journal::Fields;
 use self::journal::Journal;
+use self::pace::Pace;
 use self::sink::{Output, Sink};
 use crate::notifications::Events;
 
@@ -49,6 +52,7 @@ pub fn init(level: Option<&str>) -> anyhow::Result<(Guard, Events)> {
     let registry = tracing_subscriber::registry().with(tap);
     if stderr_is_the_journal() {
         let sink = Sink::start(Output::journal().context("cannot reach the journal")?)?;
+        let filter = filter.and(Pace::new(sink.clone()));
         registry.with(Journal::new(sink.clone()).with_filter(filter)).init();
         Ok((Guard(sink), events))
     } else {
@@ -58,7 +62,7 @@ pub fn init(level: Option<&str>) -> anyhow::Result<(Guard, Events)> {
             .compact()
             .with_ansi(std::io::stderr().is_terminal())
             .with_writer(move || writer.clone())
-            .with_filter(filter);
+            .with_filter(filter.and(Pace::new(sink.clone())));
         registry.with(layer).init();
         Ok((Guard(sink), events))
     }

@@ -16,7 +16,8 @@ use fairway_health::{Launcher, Outcome, Spec, Subject, probe};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let target = std::env::args().nth(1).ok_or("usage: check ADDRESS:PORT, and the check on standard input")?;
+    let target =
+        std::env::args().nth(1).ok_or("usage: check ADDRESS:PORT, and the check on standard input")?;
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
     let spec = Spec::new(&toml::from_str(&text)?, &Launcher::default())?;

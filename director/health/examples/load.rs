@@ -1,8 +1,10 @@
-//! What checking costs: makes N checks a second for ten seconds against a server in another process, and prints
-//! the processor time the checking process used.
+//! What checking costs: checks N addresses for a while, each every so many seconds, against a server in another process,
+//! and prints the processor time and the memory that the checking process used. Checks run on one thread, as in the
+//! director.
 //!
 //! ```text
-//! cargo run --release -p fairway-health --example load -- 1000 [tcp|http]
+//! cargo run --release -p fairway-health --example load -- 1000 [tcp|http] [EVERY]
+//! for n in 100 1000 10000; do cargo run --release -p fairway-health --example load -- $n tcp 5; done
 //! ```
 
 use std::error::Error;
@@ -19,9 +21,10 @@ use nix::sys::time::TimeValLike;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-const SECONDS: u64 = 10;
+/// Rounds that are measured: each check is made so often.
+const ROUNDS: u64 = 10;
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
@@ -31,19 +34,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return serve().await;
     }
     let http = arguments.next().is_some_and(|kind| kind == "http");
+    let every = arguments.next().map_or(Ok(1), |every| every.parse())?;
     let mut server = Command::new(std::env::current_exe()?).arg("serve").stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
     BufReader::new(server.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-    let result = load(count.parse()?, http, line.trim().parse()?).await;
+    let result = load(count.parse()?, http, every, line.trim().parse()?).await;
     server.kill()?;
     server.wait()?;
     result
 }
 
-/// One check a second of each of `count` addresses.
-async fn load(count: u32, http: bool, port: u16) -> Result<(), Box<dyn Error>> {
+/// One check of each of `count` addresses every `every` seconds.
+async fn load(count: u32, http: bool, every: u64, port: u16) -> Result<(), Box<dyn Error>> {
     let check = Check {
-        every: Period::from_secs(1),
+        every: Period::from_secs(every),
         timeout: Period::from_millis(900),
         tcp: (!http).then(TcpCheck::default),
         http: http.then(HttpCheck::default),
@@ -63,17 +67,27 @@ async fn load(count: u32, http: bool, port: u16) -> Result<(), Box<dyn Error>> {
         up += u32::from(report.verdict.health == Health::Up);
     }
     println!("all {count} up after {:?}, {} ms of processor time", start.elapsed(), processor_ms()? - before);
+    // They join their grid: the second check of each comes within one and a half rounds.
+    tokio::time::sleep(Duration::from_secs(2 * every)).await;
     let (start, before) = (Instant::now(), processor_ms()?);
-    tokio::time::sleep(Duration::from_secs(SECONDS)).await;
+    tokio::time::sleep(Duration::from_secs(ROUNDS * every)).await;
     let (wall, used) = (start.elapsed(), processor_ms()? - before);
     let changes = std::iter::from_fn(|| reports.try_recv().ok()).count();
     let share = used as f64 / wall.as_millis() as f64;
     println!(
-        "{count} checks a second: {:.1} % of a processor, {:.0} us a check, {changes} changes reported",
+        "{count} checks every {every} s: {:.2} % of a processor, {:.0} us a check, {changes} changes reported, {}",
         share * 100.0,
-        share * 1e6 / f64::from(count)
+        share * 1e6 * every as f64 / f64::from(count),
+        resident()?
     );
     Ok(())
+}
+
+/// The memory of this process.
+fn resident() -> Result<String, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(format!("RSS {}", line.trim()))
 }
 
 /// Processor time of this process so far, in milliseconds.

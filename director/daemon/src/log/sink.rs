@@ -41,8 +41,8 @@ impl Output {
         };
     }
 
-    fn write_lost(&self, lost: u64) {
-        let text = format!("{lost} log records lost: the log is not read fast enough");
+    /// What the log says of itself.
+    fn write_note(&self, text: &str) {
         match self {
             Self::Stderr => self.write(format!("{text}\n").as_bytes()),
             Self::Journal(_) => self.write(
@@ -54,6 +54,7 @@ impl Output {
 
 enum Entry {
     Record(Vec<u8>),
+    Note(String),
     Flush(SyncSender<()>),
 }
 
@@ -84,6 +85,13 @@ impl Sink {
         }
     }
 
+    /// Queues a line about the log itself. Never blocks.
+    pub fn note(&self, text: String) {
+        if self.queue.try_send(Entry::Note(text)).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Waits until everything queued so far is written, but no longer than `limit`.
     pub fn flush(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
@@ -104,13 +112,14 @@ fn drain(entries: &Receiver<Entry>, output: &Output, lost: &AtomicU64) {
     while let Ok(entry) = entries.recv() {
         match entry {
             Entry::Record(record) => output.write(&record),
+            Entry::Note(text) => output.write_note(&text),
             Entry::Flush(done) => {
                 let _ = done.try_send(());
             }
         }
         match lost.swap(0, Ordering::Relaxed) {
             0 => {}
-            lost => output.write_lost(lost),
+            lost => output.write_note(&format!("{lost} log records lost: the log is not read fast enough")),
         }
     }
 }

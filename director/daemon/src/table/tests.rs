@@ -165,8 +165,10 @@ async fn a_refused_service_is_reported_and_does_not_disturb_the_others() {
     kernel.state().unknown_schedulers.insert("mh".to_owned());
     let table = TableHandle::spawn_on(kernel.clone()).expect("a thread");
     let bad = service("mh", &[(1, 1)]);
-    let status =
-        set(&table, desired(&[(key(1), Arc::clone(&bad)), (key(2), service("rr", &[(1, 1)]))])).await;
+    let mut wanted = desired(&[(key(1), Arc::clone(&bad)), (key(2), service("rr", &[(1, 1)]))]);
+    wanted.timeouts.udp = NonZeroU32::new(7);
+    let status = set(&table, wanted.clone()).await;
+    assert_eq!(kernel.state().timeouts, wanted.timeouts);
     let error = status.errors.get(&key(1)).expect("an error");
     assert!(error.contains("ip_vs_mh") && error.contains("10.0.0.1:80/tcp"), "{error}");
     assert_eq!(kernel.state().table, [(key(2), service("rr", &[(1, 1)]))].into());

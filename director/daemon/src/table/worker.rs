@@ -227,12 +227,16 @@ impl<C: Connect> Worker<C> {
         // works with a fresh dump, and what is refused then is really refused.
         self.dirty = true;
         for fresh in [false, true] {
-            match self.attempt(fresh).and_then(|()| Ok(self.keep_timeouts()?)) {
+            match self.attempt(fresh) {
                 Ok(()) => break,
                 Err(Attempt::Refused) if fresh => self.again.failed(),
                 Err(Attempt::Refused) => {}
                 Err(Attempt::Lost(failure)) => return self.lost(&failure),
             }
+        }
+        // Whatever became of the services: one that is refused is no reason to leave these as they are.
+        if let Err(failure) = self.keep_timeouts() {
+            return self.lost(&failure);
         }
         self.tell_foreign();
     }
