@@ -1,0 +1,115 @@
+"""An appliance's programs under a real systemd: a topology comes into force at boot, and others are applied."""
+from __future__ import annotations
+
+import json
+import subprocess
+
+from lan import Host, wait
+from routers import Router, binary
+from service import Service
+
+VIP, SECOND, THIRD = "10.9.0.100", "10.9.0.101", "10.9.0.102"
+TOPOLOGY = """version = 1
+cluster.name = "appliances"
+networks.lan.subnets = ["10.9.0.0/24"]
+hosts.a.interfaces.eth0 = { network = "lan", addresses = ["10.9.0.1"], manage = false }
+hosts.b.interfaces.eth0 = { network = "lan", addresses = ["10.9.0.2"], manage = false }
+virtual-ips = { VIPS }
+failover.edge = { virtual-ips = [NAMES], directors = ["a", "b"], advert-interval = "250ms" }
+"""
+
+
+def topology(*vips: str) -> str:
+    names = {f"vip{number}": vip for number, vip in enumerate(vips)}
+    entries = ", ".join(f'{name} = "{vip}"' for name, vip in names.items())
+    return TOPOLOGY.replace("VIPS", entries).replace("NAMES", ", ".join(f'"{name}"' for name in names))
+
+
+class Appliance(Service):
+    """A machine with a /run and /var/lib of its own, whose director reads what provisioning has written."""
+
+    def __init__(self, host: Host, router: Router, scratch) -> None:
+        super().__init__(host, router, scratch)
+        self.medium, shims = self.directory / "medium", self.directory / "shims"
+        self.medium.mkdir()
+        shims.mkdir()
+        # This systemd is a user's.
+        (shims / "systemctl").write_text('#!/bin/sh\nexec /bin/systemctl --user "$@"\n')
+        (shims / "systemctl").chmod(0o755)
+        for name in ("fairway-director", "fairwayctl", "fairway-provision"):
+            (shims / name).symlink_to(binary(name))
+        self.path = f"{shims}:/usr/sbin:/usr/bin:/sbin:/bin"
+        self.inside("mount", "-t", "tmpfs", "tmpfs", "/var/lib")
+
+    def _unit(self) -> str:
+        return super()._unit().replace(f"{self.directory}/director.toml", "/run/fairway/files/etc/fairway/director.toml")
+
+    def try_inside(self, *argv: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        enter = ["nsenter", f"--target={self._shell()}", "--mount", "--pid", "--cgroup", "--net"]
+        environment = [f"XDG_RUNTIME_DIR={self.directory}/runtime", f"DBUS_SYSTEM_BUS_ADDRESS=unix:path={self.directory}/runtime/bus",
+                       f"PATH={self.path}"]  # fmt: skip
+        return subprocess.run([*enter, "env", "-u", "CREDENTIALS_DIRECTORY", *environment, *argv], input=text, text=True, capture_output=True, timeout=60)
+
+    def inside(self, *argv: str, text: str = "") -> str:
+        done = self.try_inside(*argv, text=text)
+        assert done.returncode == 0, f"{argv}: exit {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def boot(self) -> None:
+        self.inside("fairway-provision", "boot", "--medium", str(self.medium))
+
+    def record(self) -> dict:
+        return json.loads(self.try_inside("fairwayctl", "provision", "--json").stdout)
+
+
+def topologies_are_applied(bench) -> None:
+    """Boot from a disk's topology; apply another: the director takes it; a wrong one and a failing reload change nothing."""
+    ours = bench.up(Appliance, bench.a, Router((VIP,)))
+    (ours.medium / "topology.toml").write_text(topology(VIP))
+    (ours.medium / "host").write_text("a\n")
+    ours.boot()
+    ours.start_bus()
+    ours.control("start", Service.name)
+    wait("the master has the VIP", lambda: bench.a.holds(VIP), 20)
+    pid = ours.property("MainPID")
+
+    # Standard input, as over SSH.
+    plan = ours.inside("fairwayctl", "apply", "-", "--dry-run", text=topology(VIP, SECOND))
+    assert "a  director, this host" in plan and "b  director\n" in plan and "etc/fairway/director.toml" in plan, plan
+    assert not bench.a.holds(SECOND)
+    said = ours.inside("fairwayctl", "apply", "-", text=topology(VIP, SECOND))
+    assert said.startswith(plan.rstrip()) and "now on the others, in this order: b" in said, said
+    wait("the new VIP is there", lambda: bench.a.holds(SECOND), 10)
+    assert bench.a.holds(VIP) and ours.property("MainPID") == pid, "the director was reloaded, not restarted"
+    record = ours.record()
+    assert (record["state"], record["source"], record["host"]) == ("ok", "applied", "a"), record
+
+    refused = ours.try_inside("fairwayctl", "apply", "-", text=topology(VIP).replace("250ms", "soon"))
+    assert refused.returncode == 1 and "standard input:7: failover.edge.advert-interval:" in refused.stderr, refused.stderr
+    assert "nothing was changed" in refused.stderr, refused.stderr
+
+    # The director cannot be told: what was in force stays, files and all.
+    ours.control("stop", "dbus.socket", "dbus.service")
+    failed = ours.try_inside("fairwayctl", "apply", "-", text=topology(VIP, SECOND, THIRD))
+    assert failed.returncode == 1, failed.stdout
+    for words in ("`fairwayctl reload`", "cannot reach the bus", "the files of the topology before are back"):
+        assert words in failed.stderr, failed.stderr
+    assert ours.inside("cat", "/run/fairway/topology.toml") == topology(VIP, SECOND)
+    assert THIRD not in ours.inside("cat", "/run/fairway/files/etc/fairway/director.toml")
+    assert bench.a.holds(VIP) and bench.a.holds(SECOND) and not bench.a.holds(THIRD)
+
+    # The next boot: the disk is as it was, so what was applied counts; another disk counts again, if it is right.
+    def reboot(text: str) -> tuple[str, str, str]:
+        (ours.medium / "topology.toml").write_text(text)
+        ours.inside("rm", "-r", "/run/fairway")
+        ours.boot()
+        record = ours.record()
+        return record["state"], record["source"], ours.inside("cat", "/run/fairway/topology.toml")
+
+    assert reboot(topology(VIP)) == ("ok", "applied", topology(VIP, SECOND))
+    assert reboot(topology(THIRD)) == ("ok", "disk", topology(THIRD))
+    screen = ours.inside("fairwayctl", "console", "--once")
+    assert "a, director of cluster appliances" in screen and "director: cannot reach the bus" in screen, screen
+
+
+CASES = [topologies_are_applied]
