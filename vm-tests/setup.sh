@@ -53,7 +53,7 @@ need_interop_packages() (
 )
 
 # For building the appliance; the rest comes with the tools that images/build unpacks.
-need_image_packages() { need_packages mmdebstrap python3 binutils ca-certificates; }
+need_image_packages() { need_packages mmdebstrap debian-archive-keyring python3 binutils ca-certificates; }
 
 # For whole guests: their firmware, and the switches between them.
 need_guests_packages() {
