@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import subprocess
 
-from lan import Host, wait
+from lan import Host, run, wait
 from routers import Router, binary
 from service import Service
 
@@ -112,4 +112,51 @@ def topologies_are_applied(bench) -> None:
     assert "a, director of cluster appliances" in screen and "director: cannot reach the bus" in screen, screen
 
 
-CASES = [topologies_are_applied]
+# A /dev of its own with the devices that are needed, and a directory of labels, as udev makes it.
+MACHINE = """
+mount --make-rprivate /
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var/lib
+mkdir -p /run/dev/disk/by-label
+cp -a /dev/null /dev/zero /dev/urandom {device} /run/dev/
+touch /run/dev/console
+mount --bind /run/dev /dev
+ln -s {device} /dev/disk/by-label/FAIRWAY
+boot() {{ {program} boot 2>>{log} || echo "exit $?" >>{log}; cp /run/fairway/provision.json {scratch}/$1.json; grep -c /run/fairway/medium /proc/mounts >{scratch}/$1.mounts || true; }}
+boot first
+cp /run/fairway/secrets/key {scratch}/key
+rm /dev/disk/by-label/FAIRWAY
+boot without
+ln -s /dev/null /dev/disk/by-label/FAIRWAY
+boot broken
+cp /dev/console {scratch}/console
+"""
+
+
+def a_labelled_disk_is_mounted(bench) -> None:
+    """A real file system labelled FAIRWAY: read and let go; without it, and with one that is broken, the last good copy."""
+    scratch = bench.scratch / "disk"
+    (scratch / "content/secrets").mkdir(parents=True)
+    (scratch / "content/topology.toml").write_text(topology(VIP))
+    (scratch / "content/host").write_text("b")
+    (scratch / "content/secrets/key").write_text("secret")
+    image, log = scratch / "image", scratch / "log"
+    with image.open("wb") as file:
+        file.truncate(8 << 20)
+    run(["mkfs.ext4", "-q", "-L", "FAIRWAY", "-d", str(scratch / "content"), str(image)])
+    device = run(["losetup", "--find", "--show", "--read-only", str(image)]).strip()
+    try:
+        script = MACHINE.format(device=device, program=binary("fairway-provision"), scratch=scratch, log=log)
+        run(["unshare", "--mount", "timeout", "120", "env", "-u", "CREDENTIALS_DIRECTORY", "sh", "-ec", script])
+    finally:
+        run(["losetup", "--detach", device])
+    records = {name: json.loads((scratch / f"{name}.json").read_text()) for name in ("first", "without", "broken")}
+    seen = {name: (record["state"], record["source"], record["host"]) for name, record in records.items()}
+    assert seen == {"first": ("ok", "disk", "b"), "without": ("ok", "kept", "b"), "broken": ("refused", "kept", "b")}, (records, log.read_text())
+    assert [(scratch / f"{name}.mounts").read_text().strip() for name in records] == ["0"] * 3, "it stays mounted"
+    assert (scratch / "key").read_text() == "secret"
+    for told in (records["broken"]["errors"][0], (scratch / "console").read_text()):
+        assert "the file system labelled FAIRWAY cannot be mounted" in told, told
+
+
+CASES = [topologies_are_applied, a_labelled_disk_is_mounted]

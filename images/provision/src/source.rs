@@ -75,10 +75,14 @@ pub fn find(places: &Places) -> Sources {
     let given = credentials.as_ref().and_then(Credentials::topology);
     // Only who has nothing else waits long for devices.
     let patience = if given.is_some() { 5 } else { 30 };
+    let mut unreadable = None;
     let mounted = match &places.medium {
         Some(directory) => Some(Medium { directory: directory.clone(), mounted: false }),
         None if places.is_machine() => mount(patience).unwrap_or_else(|error| {
-            found.warnings.push(error);
+            unreadable = Some(Err(Broken {
+                refused: Refused { source: Source::Disk, sha256: String::new() },
+                errors: vec![error],
+            }));
             None
         }),
         None => None,
@@ -93,7 +97,7 @@ pub fn find(places: &Places) -> Sources {
         secrets.extend(credentials.secrets(&mut found.warnings));
         host = credentials.text("fairway.host").or(host);
     }
-    let medium = mounted.as_ref().and_then(Medium::topology);
+    let medium = mounted.as_ref().and_then(Medium::topology).or(unreadable);
     for given in [given, medium].into_iter().flatten() {
         found.topologies.push(given.map(|given| Given {
             secrets: secrets.clone(),
@@ -259,7 +263,9 @@ fn mount(patience: u32) -> Result<Option<Medium>, String> {
         .output()
         .map_err(|error| failed(error.to_string()))?;
     if !done.status.success() {
-        return Err(failed(String::from_utf8_lossy(&done.stderr).trim().to_owned()));
+        let said = String::from_utf8_lossy(&done.stderr);
+        let remedy = "write it anew, and look at the kernel's messages";
+        return Err(failed(format!("{}; {remedy}", said.lines().next().unwrap_or_default().trim())));
     }
     Ok(Some(Medium { directory, mounted: true }))
 }
