@@ -1,5 +1,6 @@
 //! What operators and the rest of the daemon ask of the VRRP thread.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -71,7 +72,7 @@ impl Thread {
             }
             VrrpCommand::Stop { reply } if self.stopping.is_none() => {
                 self.stopping = Some(reply);
-                for member in self.members.values_mut() {
+                for member in self.roll.configured_mut() {
                     let outputs = member.group.handle(Instant::now(), Input::Stop);
                     self.kernel.carry_out(member, outputs);
                 }
@@ -84,7 +85,7 @@ impl Thread {
 
     /// Has the backups wait for the next process.
     fn bridge(&mut self) {
-        for member in self.members.values_mut() {
+        for member in self.roll.configured_mut() {
             let outputs = member.group.handle(Instant::now(), Input::Bridge(GAP));
             self.kernel.carry_out(member, outputs);
         }
@@ -108,8 +109,8 @@ impl Thread {
 
     fn descriptors(&self) -> io::Result<Vec<Named>> {
         let now = Instant::now();
-        let saved = |(name, member): (&String, &Member)| Some((name.clone(), member.save(now)?));
-        let document = Document::new(self.members.iter().filter_map(saved).collect())?;
+        let saved = |member: &Member| Some((member.name().to_owned(), member.save(now)?));
+        let document = Document::new(self.roll.configured().iter().filter_map(saved).collect())?;
         let sockets = self.kernel.sockets.values().map(passing::socket);
         // The state last: who finds it has the sockets too.
         sockets.chain([document.write()]).collect()
@@ -127,7 +128,7 @@ impl Thread {
 
     /// Passes a result on to its group. A reload may just have removed the tracker, or made another one of it.
     fn track(&mut self, group: &str, tracker: &str, of: &Tracker, verdict: Verdict, detail: String) {
-        let Some(member) = self.members.get_mut(group) else { return };
+        let Some(member) = self.roll.get_mut(group) else { return };
         if member.group.config().group.track.get(tracker) == Some(of) {
             let input = Input::Track { tracker, verdict, detail };
             let outputs = member.group.handle(Instant::now(), input);
@@ -140,7 +141,7 @@ impl Thread {
             return Err(stopping());
         }
         self.member(group)?;
-        if let Some(member) = self.members.get_mut(group) {
+        if let Some(member) = self.roll.get_mut(group) {
             let outputs = member.group.handle(Instant::now(), input);
             self.kernel.carry_out(member, outputs);
         }
@@ -148,8 +149,8 @@ impl Thread {
     }
 
     fn member(&self, group: &str) -> Result<&Member, Refused> {
-        self.members.get(group).ok_or_else(|| {
-            let names: Vec<&str> = self.members.keys().map(String::as_str).collect();
+        self.roll.get(group).ok_or_else(|| {
+            let names: Vec<&str> = self.roll.configured().iter().map(Member::name).collect();
             Refused(format!("there is no failover group {group}; there is {}", names.join(", ")))
         })
     }
@@ -159,34 +160,35 @@ impl Thread {
     fn reconfigure(&mut self, groups: Vec<GroupConfig>) {
         self.kernel.update_links();
         self.reconfigured = true;
-        let mut before = std::mem::take(&mut self.members);
-        let mut started = Vec::new();
-        let mut changed = Vec::new();
+        let before = self.roll.take_configured().into_iter();
+        let mut before: BTreeMap<String, Member> =
+            before.map(|member| (member.name().to_owned(), member)).collect();
+        let (mut members, mut started, mut changed) = (Vec::new(), Vec::new(), Vec::new());
         for config in groups {
             let name = config.group.name.clone();
-            let member = match before.remove(&name) {
+            members.push(match before.remove(&name) {
                 Some(member) => {
                     if *member.group.config() != config {
-                        changed.push((name.clone(), config));
+                        changed.push((name, config));
                     }
                     member
                 }
                 None => {
-                    started.push(name.clone());
+                    started.push(name);
                     Member::new(config)
                 }
-            };
-            self.members.insert(name, member);
+            });
         }
         // A group that comes back, or another one that takes over its virtual routers, goes on where the old
         // one is: the VIPs stay and are adopted. Any other hands over to its peers first.
-        let followed = |member: &Member| self.members.values().any(|new| shares_router(new, member));
-        self.leaving.retain(|member| !followed(member));
-        for mut member in before.into_values().filter(|member| !followed(member)).collect::<Vec<_>>() {
+        let followed = |member: &Member| members.iter().any(|new| shares_router(new, member));
+        self.roll.retain_leaving(|member| !followed(member));
+        for mut member in before.into_values().filter(|member| !followed(member)) {
             let outputs = member.group.handle(Instant::now(), Input::Stop);
             self.kernel.carry_out(&mut member, outputs);
-            self.leaving.push(member);
+            self.roll.add_leaving(member);
         }
+        self.roll.replace(members);
         self.update_sockets();
         for name in started {
             tracing::info!(group = name, "new failover group");
@@ -201,13 +203,14 @@ impl Thread {
     }
 
     fn change(&mut self, name: &str, config: GroupConfig) {
-        let Some(member) = self.members.get_mut(name) else { return };
+        let Some(member) = self.roll.get_mut(name) else { return };
         tracing::info!(group = name, "failover group changed");
         let before = member.instances().to_vec();
         let outputs = member.group.handle(Instant::now(), Input::Reconfigure(config));
         member.renumber(&before);
+        self.roll.rearrange();
         self.update_sockets();
-        let Some(member) = self.members.get_mut(name) else { return };
+        let Some(member) = self.roll.get_mut(name) else { return };
         self.kernel.carry_out(member, outputs);
     }
 }

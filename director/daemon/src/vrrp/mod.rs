@@ -7,6 +7,7 @@
 //! | `commands` | what operators ask for, reload |
 //! | `kernel` | carries out what the machines ask for |
 //! | `member` | a machine and what the thread knows about it: sources, counters, status |
+//! | `roll` | the machines, and what a turn asks of all of them |
 //! | `sockets` | adverts in and out |
 //! | `addresses` | where VIPs are and belong; leftovers |
 //! | `routes` | routes and rules that move with a group |
@@ -31,6 +32,7 @@ mod netlink;
 mod pacing;
 mod passing;
 mod realtime;
+mod roll;
 mod routes;
 mod secrets;
 mod settle;
@@ -142,11 +144,24 @@ pub fn spawn(
     let thread = thread::Thread::new(secrets::load(groups)?, commands, news, heartbeat, inherited)?;
     // The value of a watch channel is behind a lock. This thread waits for its readers, so that VRRP never does;
     // it ends with the VRRP thread.
-    start("vrrp-status", move || inbox.into_iter().for_each(|news| drop(status.send_replace(news))))?;
+    start("vrrp-status", move || {
+        for changes in inbox {
+            status.send_modify(|known| apply(known, changes));
+        }
+    })?;
     start("vrrp", move || {
         realtime::acquire();
         thread.run();
     })
+}
+
+fn apply(known: &mut VrrpStatus, changes: thread::StatusChanges) {
+    for (group, status) in changes {
+        match status {
+            Some(status) => drop(known.insert(group, status)),
+            None => drop(known.remove(&group)),
+        }
+    }
 }
 
 fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {

@@ -13,8 +13,10 @@ use thread_priority::{
 const PRIORITY: u8 = 20;
 /// `CAP_IPC_LOCK` (`linux/capability.h`).
 const CAP_IPC_LOCK: u32 = 14;
-/// `MCL_ONFAULT` (`linux/mman.h`): lock a page when it is first used, not the whole mapping when it is made.
+/// `MCL_ONFAULT` (`linux/mman.h`): a page is locked when it is first used, and until then takes no memory.
 const ON_FAULT: i32 = 4;
+/// More than the loop's frames take.
+const STACK: usize = 64 * 1024;
 
 /// Gives the calling thread a real-time priority and locks the process's memory.
 pub(super) fn acquire() {
@@ -51,9 +53,17 @@ fn lock_memory() -> Result<(), Errno> {
     if soft != RLIM_INFINITY && !may_lock_any_amount() {
         return Err(Errno::EPERM);
     }
-    mlockall(
-        MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | MlockAllFlags::from_bits_retain(ON_FAULT),
-    )
+    // Without it the kernel would fetch all that is mapped, the unused parts of each thread's stack included: 16 MB here.
+    let on_fault = MlockAllFlags::from_bits_retain(ON_FAULT);
+    mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | on_fault)?;
+    touch_stack();
+    Ok(())
+}
+
+/// Uses the part of the thread's stack that its loop may need, so that it is there from now on.
+#[inline(never)]
+fn touch_stack() {
+    std::hint::black_box([0_u8; STACK]);
 }
 
 fn may_lock_any_amount() -> bool {

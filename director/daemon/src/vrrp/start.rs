@@ -12,7 +12,8 @@ use super::thread::{Thread, utc};
 impl Thread {
     /// Goes on where a process before left off, and removes what it left that is not configured.
     pub(super) fn start(&mut self, buffer: &mut [u8]) {
-        let configured: Vec<_> = self.all().map(|member| member.group.config().group.clone()).collect();
+        let configured: Vec<_> =
+            self.roll.all().iter().map(|member| member.group.config().group.clone()).collect();
         let leftovers = addresses::leftovers(&self.kernel.links, &configured, false);
         if !leftovers.is_empty() {
             tracing::info!(
@@ -32,7 +33,8 @@ impl Thread {
                 tracing::error!(%error, "cannot read routes and rules; leftovers of a predecessor may stay")
             }
         }
-        let names: Vec<String> = self.members.keys().cloned().collect();
+        let names: Vec<String> =
+            self.roll.configured().iter().map(|member| member.name().to_owned()).collect();
         self.update_sockets();
         let Kernel { virtual_macs, requests, links, .. } = &mut self.kernel;
         match virtual_macs.remove_leftovers(requests, links) {
@@ -57,7 +59,7 @@ impl Thread {
 
     /// Has a machine go on where the process before left off; false if that says nothing about it.
     fn adopt_member(&mut self, name: &str, document: &Document, age: Duration) -> bool {
-        let (Some(member), Some(saved)) = (self.members.get_mut(name), document.groups.get(name)) else {
+        let (Some(member), Some(saved)) = (self.roll.get_mut(name), document.groups.get(name)) else {
             return false;
         };
         let _ = member.group.handle(Instant::now(), Input::Clock(utc())); // nothing follows from it
@@ -72,7 +74,7 @@ impl Thread {
 
     /// Starts a machine, adopting VIPs that are still in place.
     pub(super) fn start_member(&mut self, name: &str) {
-        let Some(member) = self.members.get_mut(name) else { return };
+        let Some(member) = self.roll.get_mut(name) else { return };
         let mut holding = false;
         for (place, instance) in member.instances().iter().enumerate() {
             holding |= self.kernel.vips.adopt(&self.kernel.links, &member.owner(place), instance);

@@ -2,7 +2,7 @@
 //! links, then packets, then judge timers, then commands. It is a plain `ppoll` loop: the wait ends with the
 //! precision of the kernel's high-resolution timers, and nothing else runs on this thread.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::mpsc::Sender;
@@ -19,11 +19,12 @@ use super::addresses::{self, Owner};
 use super::kernel::{Kernel, SocketKey};
 use super::member::Member;
 use super::passing::{Document, Inheritance};
+use super::roll::Roll;
 use super::sockets::{Datagram, Header};
 use super::{Error, Heartbeat};
 use crate::descriptors::Named;
 use crate::inbox::Inbox;
-use crate::status::{Reply, VrrpCommand, VrrpStatus};
+use crate::status::{GroupStatus, Reply, VrrpCommand, VrrpStatus};
 
 /// The longest wait: the heartbeat promises 500 ms.
 const LONGEST_WAIT: Duration = Duration::from_millis(400);
@@ -35,18 +36,18 @@ const CLOCK_STEP: Duration = Duration::from_millis(100);
 /// Larger than any IP datagram.
 const DATAGRAM: usize = 65_536;
 
+/// The groups whose status is another now, and those that are gone.
+pub(super) type StatusChanges = Vec<(String, Option<GroupStatus>)>;
+
 /// The state of the thread.
 #[derive(Debug)]
 pub(super) struct Thread {
     pub(super) kernel: Kernel,
     /// What the process before left, and how old it is.
     pub(super) inherited: Option<(Document, Duration)>,
-    /// The configured groups by name.
-    pub(super) members: BTreeMap<String, Member>,
-    /// Groups that are no longer configured and still hand over.
-    pub(super) leaving: Vec<Member>,
+    pub(super) roll: Roll,
     pub(super) inbox: Inbox<VrrpCommand>,
-    status: Sender<VrrpStatus>,
+    status: Sender<StatusChanges>,
     /// What was published last.
     published: VrrpStatus,
     /// The configuration changed, so the status has to be published whether or not it looks the same.
@@ -75,21 +76,19 @@ impl Thread {
     pub(super) fn new(
         groups: Vec<GroupConfig>,
         commands: mpsc::UnboundedReceiver<VrrpCommand>,
-        status: Sender<VrrpStatus>,
+        status: Sender<StatusChanges>,
         heartbeat: Heartbeat,
         inherited: Vec<Named>,
     ) -> Result<Self, Error> {
         let inbox = Inbox::new(commands)
             .map_err(|source| Error::System { what: "cannot make an eventfd".to_owned(), source })?;
-        let member = |config: GroupConfig| (config.group.name.clone(), Member::new(config));
         let mut kernel = Kernel::open()?;
         let Inheritance { state, sockets } = Inheritance::take(inherited);
         kernel.inherited = sockets;
         Ok(Self {
             kernel,
             inherited: state,
-            members: groups.into_iter().map(member).collect(),
-            leaving: Vec::new(),
+            roll: Roll::new(groups.into_iter().map(Member::new)),
             inbox,
             status,
             published: VrrpStatus::new(),
@@ -112,11 +111,8 @@ impl Thread {
             self.heartbeat.beat(now);
             self.tell_time();
             // Judged before packets are fed: they move the deadlines.
-            let stalled: BTreeSet<String> = self
-                .all()
-                .filter(|member| member.is_stalled(now))
-                .map(|member| member.name().to_owned())
-                .collect();
+            let mut stalled = self.roll.due(now);
+            stalled.retain(|place| self.roll.all()[*place].is_stalled(now));
             if links || self.retry_at.is_some_and(|at| at <= now) {
                 self.take_in_links(now);
             }
@@ -139,18 +135,14 @@ impl Thread {
     }
 
     fn is_over(&self) -> bool {
-        let stopped = self.stopping.is_some() && self.all().all(|member| member.stopped);
+        let stopped = self.stopping.is_some() && self.roll.all().iter().all(|member| member.stopped);
         stopped || (self.inbox.is_abandoned() && self.stopping.is_none())
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Member> {
-        self.members.values().chain(&self.leaving)
-    }
-
     /// Waits; tells whether there is news of links, and which sockets have datagrams.
-    fn wait(&self) -> (bool, Vec<SocketKey>) {
+    fn wait(&mut self) -> (bool, Vec<SocketKey>) {
         let now = Instant::now();
-        let deadlines = self.all().filter_map(|member| member.group.next_deadline());
+        let deadlines = self.roll.next_deadline().into_iter();
         let wait = deadlines
             .chain(self.retry_at)
             .chain(self.kernel.pacer.next_deadline())
@@ -182,7 +174,7 @@ impl Thread {
             return;
         }
         self.epoch = Some(epoch);
-        for member in self.members.values_mut().chain(&mut self.leaving) {
+        for member in self.roll.all_mut() {
             let _ = member.group.handle(Instant::now(), Input::Clock(utc())); // nothing follows from it
         }
     }
@@ -205,10 +197,12 @@ impl Thread {
         if postponed {
             self.retry_at = Some(now + addresses::RETRY);
         }
-        for member in self.members.values_mut().chain(&mut self.leaving) {
-            let own =
-                news.extract_if(.., |(group, _)| group == member.name()).map(|(_, news)| news).collect();
-            self.kernel.tell_routes(member, own);
+        while let Some((group, _)) = news.first() {
+            let group = group.clone();
+            let own = news.extract_if(.., |(of, _)| *of == group).map(|(_, news)| news).collect();
+            if let Some(member) = self.roll.find_mut(&group) {
+                self.kernel.tell_routes(member, own);
+            }
         }
     }
 
@@ -247,8 +241,7 @@ impl Thread {
     }
 
     fn with_owner(&mut self, owner: &Owner, act: impl FnOnce(&mut Kernel, &mut Member, usize)) {
-        let mut all = self.members.values_mut().chain(&mut self.leaving);
-        if let Some(member) = all.find(|member| member.name() == owner.0)
+        if let Some(member) = self.roll.find_mut(&owner.0)
             && let Some(instance) = member.instances().iter().position(|instance| instance.name == owner.1)
         {
             act(&mut self.kernel, member, instance);
@@ -258,11 +251,10 @@ impl Thread {
     /// Has the virtual MACs and the sockets that the groups need. Returns false if another attempt is to be made.
     pub(super) fn update_sockets(&mut self) -> bool {
         let needing = |member: &&Member| !member.stopped;
-        let instances =
-            || self.members.values().chain(&self.leaving).filter(needing).flat_map(Member::instances);
+        let instances = || self.roll.all().iter().filter(needing).flat_map(Member::instances);
         let (restored, postponed) = self.kernel.update_virtual_macs(instances());
         let complete = self.kernel.update_sockets(instances());
-        for member in self.members.values_mut().chain(&mut self.leaving) {
+        for member in self.roll.all_mut() {
             for instance in 0..member.instances().len() {
                 let home = member.instances()[instance].home().as_str();
                 let touched = restored.iter().any(|name| name == home);
@@ -275,11 +267,13 @@ impl Thread {
     /// Tells each machine where its adverts come from, if that has changed.
     pub(super) fn tell_sources(&mut self) {
         let vips: BTreeSet<IpAddr> = self
+            .roll
             .all()
+            .iter()
             .flat_map(Member::instances)
             .flat_map(|instance| instance.addresses().map(|vip| vip.address))
             .collect();
-        for member in self.members.values_mut().chain(&mut self.leaving) {
+        for member in self.roll.all_mut() {
             for instance in 0..member.instances().len() {
                 let config = &member.instances()[instance];
                 let source = self.kernel.source(config, &vips);
@@ -310,7 +304,7 @@ impl Thread {
             match socket.receive(buffer) {
                 Ok(Some(Datagram::Whole(header, payload))) => self.hand_over(key, header, payload),
                 Ok(Some(Datagram::Malformed)) => {
-                    if let Some((member, instance)) = find(&mut self.members, &mut self.leaving, key, None) {
+                    if let Some((member, instance)) = self.roll.on_socket(key, None) {
                         member.counters[instance].bad_ip_header += 1;
                     }
                 }
@@ -327,7 +321,7 @@ impl Thread {
     /// counts and names it.
     fn hand_over(&mut self, key: &SocketKey, header: Header, payload: &[u8]) {
         let vrid = vrid_of(header.carrier, payload);
-        if let Some((member, instance)) = find(&mut self.members, &mut self.leaving, key, vrid) {
+        if let Some((member, instance)) = self.roll.on_socket(key, vrid) {
             let Header { source, destination, ttl, carrier } = header;
             let packet = Received { source, destination, ttl, carrier, payload };
             let outputs = member.group.handle(Instant::now(), Input::Packet { instance, packet });
@@ -335,19 +329,21 @@ impl Thread {
         }
     }
 
-    fn take_in_time(&mut self, stalled: &BTreeSet<String>) {
-        for member in self.members.values_mut().chain(&mut self.leaving) {
-            let now = Instant::now();
-            let input = if stalled.contains(member.name()) {
-                member.counters.iter_mut().for_each(|counters| counters.stalls += 1);
-                Input::Stalled
-            } else if member.group.next_deadline().is_some_and(|deadline| deadline <= now) {
-                Input::Timer
-            } else {
-                continue;
-            };
-            let outputs = member.group.handle(now, input);
+    fn take_in_time(&mut self, stalled: &[usize]) {
+        for place in stalled {
+            let member = self.roll.at(*place);
+            member.counters.iter_mut().for_each(|counters| counters.stalls += 1);
+            let outputs = member.group.handle(Instant::now(), Input::Stalled);
             self.kernel.carry_out(member, outputs);
+        }
+        // One time for all: groups that were due together are so again, and take one turn instead of many.
+        let now = Instant::now();
+        for place in self.roll.due(now) {
+            if !stalled.contains(&place) {
+                let member = self.roll.at(place);
+                let outputs = member.group.handle(now, Input::Timer);
+                self.kernel.carry_out(member, outputs);
+            }
         }
         for (owner, spot) in self.kernel.pacer.due(Instant::now()) {
             self.with_owner(&owner, |kernel, member, instance| {
@@ -356,11 +352,11 @@ impl Thread {
                 }
             });
         }
-        if self.leaving.iter().any(|member| member.stopped) {
+        if self.roll.leaving().iter().any(|member| member.stopped) {
             self.drop_departed();
         }
         if self.stopping.is_some() {
-            let going_on = self.members.values().chain(&self.leaving).filter(|member| !member.stopped);
+            let going_on = self.roll.all().iter().filter(|member| !member.stopped);
             self.kernel.keep_virtual_macs(going_on.flat_map(Member::instances));
         }
     }
@@ -368,8 +364,9 @@ impl Thread {
     /// Drops groups that are no longer configured and hold nothing any more, and what is left of the VIPs of
     /// instances that are gone.
     pub(super) fn drop_departed(&mut self) {
-        self.leaving.retain(|member| !member.stopped);
-        let owners = self.all().flat_map(|member| (0..member.instances().len()).map(|i| member.owner(i)));
+        self.roll.retain_leaving(|member| !member.stopped);
+        let all = self.roll.all().iter();
+        let owners = all.flat_map(|member| (0..member.instances().len()).map(|i| member.owner(i)));
         let owners: BTreeSet<Owner> = owners.collect();
         let gone: Vec<Owner> =
             self.kernel.vips.owners().filter(|owner| !owners.contains(owner)).cloned().collect();
@@ -377,23 +374,31 @@ impl Thread {
             let failures = self.kernel.vips.forget(&mut self.kernel.requests, &self.kernel.links, &owner);
             self.kernel.complain_of(&failures);
         }
-        let instances = self.members.values().chain(&self.leaving).flat_map(Member::instances);
+        let instances = self.roll.all().iter().flat_map(Member::instances);
         self.kernel.keep_virtual_macs(instances);
-        let groups: BTreeSet<String> = self.all().map(|member| member.name().to_owned()).collect();
+        let groups: BTreeSet<String> =
+            self.roll.all().iter().map(|member| member.name().to_owned()).collect();
         self.kernel.forget_routes(|group| groups.contains(group));
     }
 
     /// Passes the status on, if it changed.
     pub(super) fn publish(&mut self) {
-        let same = self.members.len() == self.published.len()
-            && self
-                .members
-                .iter()
-                .all(|(name, member)| self.published.get(name).is_some_and(|s| member.is(s)));
-        if !same || std::mem::take(&mut self.reconfigured) {
-            self.published =
-                self.members.iter().map(|(name, member)| (name.clone(), member.status())).collect();
-            let _ = self.status.send(self.published.clone()); // fails only while the process ends
+        let reconfigured = std::mem::take(&mut self.reconfigured);
+        let mut changes = StatusChanges::new();
+        if reconfigured {
+            let gone = self.published.extract_if(.., |name, _| self.roll.get(name).is_none());
+            changes.extend(gone.map(|(name, _)| (name, None)));
+        }
+        for member in self.roll.take_changed() {
+            let known = self.published.get(member.name());
+            if reconfigured || !known.is_some_and(|status| member.is(status)) {
+                let status = member.status();
+                changes.push((member.name().to_owned(), Some(status.clone())));
+                self.published.insert(member.name().to_owned(), status);
+            }
+        }
+        if reconfigured || !changes.is_empty() {
+            let _ = self.status.send(changes); // fails only while the process ends
         }
     }
 }
@@ -401,30 +406,4 @@ impl Thread {
 /// UTC since the Unix epoch.
 pub(super) fn utc() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
-
-/// The instance on a socket that runs virtual router `vrid`, or else the first one there.
-fn find<'a>(
-    members: &'a mut BTreeMap<String, Member>,
-    leaving: &'a mut [Member],
-    key: &SocketKey,
-    vrid: Option<u8>,
-) -> Option<(&'a mut Member, usize)> {
-    let mut first = None;
-    for member in members.values_mut().chain(leaving) {
-        let on_socket = |instance: &&fairway_config::Instance| {
-            [&instance.interface, instance.home()].iter().any(|name| name.as_str() == key.0)
-                && instance.family == key.1
-        };
-        let matching = |instance: &fairway_config::Instance| Some(instance.vrid.get()) == vrid;
-        let instances = member.instances();
-        let here = instances.iter().position(|instance| on_socket(&instance) && matching(instance));
-        let any = instances.iter().position(|instance| on_socket(&instance));
-        match (here, any) {
-            (Some(instance), _) => return Some((member, instance)),
-            (None, Some(instance)) if first.is_none() => first = Some((member, instance)),
-            _ => {}
-        }
-    }
-    first
 }
