@@ -67,6 +67,11 @@ impl DownTimer {
         self.cut.map_or(down, |(cut, _)| cut.min(down))
     }
 
+    /// Whether the master should have spoken again by now.
+    pub(crate) fn is_late(&self, now: Instant) -> bool {
+        now > self.from + self.interval * 5 / 4
+    }
+
     /// How long that is from the last advert.
     pub(crate) fn length(&self, version: VrrpVersion, priority: u8) -> Duration {
         self.until(version, priority).saturating_duration_since(self.from)

@@ -41,6 +41,7 @@ MUTATIONS = [
     ("ignore the tie-break", GROUP, "rank > (self.priority(), source)", "rank.0 > self.priority()"),
     ("lose every tie", GROUP, "rank > (self.priority(), source)", "rank.0 >= self.priority()"),
     ("each network decides a tie for itself", ELECTION, "(!self.wins_tie_before(now, instance)).then_some((instance, *peer))", "Some((instance, *peer))"),
+    ("a tie is lost to a router that is silent", ELECTION, "filter(|peer| !peer.down.is_late(now))", "filter(|_| true)"),
     ("a tie on a later network counts at once", ELECTION, "} else if instance == 0 {\n            self.step_down", "} else if instance < 9 {\n            self.step_down"),
     ("skip priority 0", ELECTION, "self.heard_resignation(now, instance, source);", "let _ = source;"),
     ("priority 0 of anybody counts", ELECTION, "others |= peer.down.until(version, priority) > now;", "peer.down.cut(now + crate::timing::skew(version, priority, peer.down.interval()), source);"),

@@ -276,8 +276,9 @@ impl Group {
     pub(super) fn decide_tie(&mut self, now: Instant) {
         self.tie_lost_at = None;
         let lost = (0..self.routers.len()).find_map(|instance| {
-            let peer =
-                self.equal_masters(now, instance).find(|peer| self.outranks_us(instance, peer.rank()))?;
+            // One that has stepped down meanwhile falls silent: yielding to it would leave nobody.
+            let mut speaking = self.equal_masters(now, instance).filter(|peer| !peer.down.is_late(now));
+            let peer = speaking.find(|peer| self.outranks_us(instance, peer.rank()))?;
             (!self.wins_tie_before(now, instance)).then_some((instance, *peer))
         });
         if let Some((instance, peer)) = lost {

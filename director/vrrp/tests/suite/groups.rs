@@ -147,8 +147,10 @@ fn a_tie_that_was_won_on_the_first_network_is_not_lost_on_another() {
     assert_eq!(rig.group.state(), State::Master);
     // The victory lasts as long as the other one is heard.
     rig.advance(ms(1_000));
-    rig.hear(1, 99, 100);
-    rig.advance(ms(250));
+    for _ in 0..2 {
+        rig.hear(1, 99, 100);
+        rig.advance(INTERVAL);
+    }
     assert_eq!(rig.group.state(), State::Backup);
 }
 
@@ -168,9 +170,26 @@ fn a_tie_lost_on_another_network_counts_if_the_first_is_cut() {
     let mut rig = master(2, 100, Preempt::Always);
     rig.hear(1, 99, 100);
     let since = rig.now;
-    let all = rig.advance(ms(500));
+    rig.advance(INTERVAL);
+    rig.hear(1, 99, 100);
+    let all = rig.advance(ms(400));
     assert_eq!(when(&all, Did::To(State::Backup)), Some(since + INTERVAL * 3 / 2));
     assert_eq!(rig.group.cause(), &Cause::Better { master: address(1, 99), priority: 100 });
+}
+
+#[test]
+fn a_tie_is_not_lost_to_a_router_that_has_fallen_silent() {
+    let mut rig = master(2, 100, Preempt::Always);
+    // It waits for the first network as we do, and steps down there before we hear it again.
+    rig.hear(1, 99, 100);
+    let all = rig.advance(ms(1_000));
+    assert_eq!(when(&all, Did::To(State::Backup)), None);
+    // The next tie is decided like the first.
+    for _ in 0..2 {
+        rig.hear(1, 99, 100);
+        rig.advance(INTERVAL);
+    }
+    assert_eq!(rig.group.state(), State::Backup);
 }
 
 #[test]
