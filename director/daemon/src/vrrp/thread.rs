@@ -386,8 +386,9 @@ impl Thread {
         let reconfigured = std::mem::take(&mut self.reconfigured);
         let mut changes = StatusChanges::new();
         if reconfigured {
-            let gone = self.published.extract_if(.., |name, _| self.roll.get(name).is_none());
-            changes.extend(gone.map(|(name, _)| (name, None)));
+            let gone = self.published.keys().filter(|name| self.roll.get(name).is_none());
+            changes.extend(gone.map(|name| (name.clone(), None)));
+            self.published.retain(|name, _| self.roll.get(name).is_some());
         }
         for member in self.roll.take_changed() {
             let known = self.published.get(member.name());

@@ -289,9 +289,13 @@ impl Group {
     /// Tells another master, and all neighbours, who is master.
     fn reassert(&mut self, now: Instant, instance: usize) {
         let priority = self.priority();
-        self.send(now, instance, priority);
         let router = &mut self.routers[instance];
-        router.advert_due = Some(now + router.own_interval());
+        // Not once for each advert of a queue, or of a flood: what was answered just now has been heard.
+        if router.answered.is_none_or(|then| now >= then + router.own_interval() / 10) {
+            router.answered = Some(now);
+            router.advert_due = Some(now + router.own_interval());
+            self.send(now, instance, priority);
+        }
         for router in &mut self.routers {
             let announce = router.config.announce;
             router.announcer.restart_after_lower(now, &announce);

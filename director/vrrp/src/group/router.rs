@@ -44,6 +44,8 @@ pub struct VirtualRouter {
     pub(crate) advertised: Option<(Instant, Duration)>,
     /// When the next advert is due, while sending.
     pub(crate) advert_due: Option<Instant>,
+    /// When another master was last answered.
+    pub(crate) answered: Option<Instant>,
     pub(crate) announcer: Announcer,
     pub(crate) counters: Counters,
     reported: HashMap<Discriminant<Event>, Instant>,
@@ -65,6 +67,7 @@ impl VirtualRouter {
             listen: None,
             advertised: None,
             advert_due: None,
+            answered: None,
             announcer: Announcer::default(),
             counters: Counters::default(),
             reported: HashMap::new(),

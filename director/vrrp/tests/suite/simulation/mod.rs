@@ -3,6 +3,7 @@
 mod causes;
 pub mod chaos;
 mod lan;
+mod models;
 mod partitions;
 mod random;
 
