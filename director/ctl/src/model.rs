@@ -139,6 +139,10 @@ pub struct Instance {
     pub virtual_addresses: Vec<String>,
     /// The virtual IPs that move with them unadvertised.
     pub excluded_addresses: Vec<String>,
+    /// The MAC address that moves with the virtual IPs; empty without one.
+    pub virtual_mac: String,
+    /// The interface with that address.
+    pub virtual_mac_interface: String,
     /// The object.
     #[serde(skip)]
     pub path: String,
@@ -339,6 +343,8 @@ impl Instance {
             master_address: object.get("MasterAddress")?,
             virtual_addresses: object.get("VirtualAddresses")?,
             excluded_addresses: object.get("ExcludedAddresses")?,
+            virtual_mac: object.get("VirtualMac")?,
+            virtual_mac_interface: object.get("VirtualMacInterface")?,
             path: object.path,
         })
     }

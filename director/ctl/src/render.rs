@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::model::{BfdSession, Director, Group, Notification, Seen, Server, Service};
+use crate::model::{BfdSession, Director, Group, Instance, Notification, Seen, Server, Service};
 
 /// The whole status; `now` dates the transitions.
 pub fn status(director: &Director, now: SystemTime) -> String {
@@ -87,7 +87,7 @@ fn instances(groups: &[Group]) -> String {
                 group.name.clone(),
                 instance.name.clone(),
                 instance.state.clone(),
-                instance.interface.clone(),
+                on_interface(instance),
                 format!("v{} {}", instance.version, instance.family),
                 instance.vrid.to_string(),
                 instance.priority.to_string(),
@@ -97,6 +97,14 @@ fn instances(groups: &[Group]) -> String {
         }
     }
     table.render()
+}
+
+/// As ip(8) writes an interface and the one below it.
+fn on_interface(instance: &Instance) -> String {
+    match instance.virtual_mac_interface.as_str() {
+        "" => instance.interface.clone(),
+        upper => format!("{upper}@{}", instance.interface),
+    }
 }
 
 fn trackers(groups: &[Group]) -> String {

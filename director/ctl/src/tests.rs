@@ -108,6 +108,8 @@ fn objects() -> ManagedObjects {
                 ("MasterAddress", "192.0.2.10".into()),
                 ("VirtualAddresses", vec!["192.0.2.1".to_owned(), "192.0.2.2".to_owned()].into()),
                 ("ExcludedAddresses", vec!["2001:db8::1".to_owned()].into()),
+                ("VirtualMac", "00:00:5e:00:01:33".into()),
+                ("VirtualMacInterface", "vrrp4-51".into()),
             ]),
         ),
         (
@@ -169,8 +171,8 @@ the last reload failed, generation 3 stays in force:
 GROUP  STATE   SINCE    FORCED  MASTER      CAUSE
 edge   master  1h 2min  -       192.0.2.10  no master was heard
 
-GROUP  INSTANCE     STATE   INTERFACE  VRRP     VRID  PRIORITY  INTERVAL  ADDRESSES
-edge   edge-public  master  eth0       v3 ipv4  51    200       250ms     192.0.2.1, 192.0.2.2, 2001:db8::1
+GROUP  INSTANCE     STATE   INTERFACE      VRRP     VRID  PRIORITY  INTERVAL  ADDRESSES
+edge   edge-public  master  vrrp4-51@eth0  v3 ipv4  51    200       250ms     192.0.2.1, 192.0.2.2, 2001:db8::1
 
 GROUP  TRACKER  KIND       STATE    WEIGHT   DETAIL
 edge   load     number     passing  -20 now  /run/load says -20
@@ -233,6 +235,7 @@ fn json_has_stable_keys() {
                 "version": 3, "priority": 200, "advert_interval_usec": 250_000,
                 "master_address": "192.0.2.10", "virtual_addresses": ["192.0.2.1", "192.0.2.2"],
                 "excluded_addresses": ["2001:db8::1"],
+                "virtual_mac": "00:00:5e:00:01:33", "virtual_mac_interface": "vrrp4-51",
             }],
             "trackers": [
                 { "name": "load", "kind": "number", "state": "passing", "weight": -20,

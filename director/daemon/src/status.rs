@@ -71,6 +71,8 @@ pub struct InstanceStatus {
     pub virtual_ips: Vec<IpAddr>,
     /// The virtual IPs that move with them unadvertised.
     pub excluded_ips: Vec<IpAddr>,
+    /// The interface with the virtual MAC address, and that address.
+    pub virtual_mac: Option<(String, String)>,
 }
 
 /// What the services task publishes: one entry per virtual service, by name.

@@ -78,6 +78,18 @@ impl Instance {
         self.state.get(|s| addresses(&s.excluded_ips))
     }
 
+    /// Empty without one.
+    #[zbus(property)]
+    fn virtual_mac(&self) -> String {
+        self.state.get(virtual_mac)
+    }
+
+    /// Empty without a virtual MAC.
+    #[zbus(property)]
+    fn virtual_mac_interface(&self) -> String {
+        self.state.get(virtual_mac_interface)
+    }
+
     async fn get_statistics(&self) -> Result<Statistics> {
         let present = |groups: &crate::status::VrrpStatus| {
             groups.get(&self.group).is_some_and(|g| g.instances.contains_key(&self.name))
@@ -100,6 +112,14 @@ fn master(status: &InstanceStatus) -> String {
 
 fn addresses(addresses: &[IpAddr]) -> Vec<String> {
     addresses.iter().map(IpAddr::to_string).collect()
+}
+
+fn virtual_mac(status: &InstanceStatus) -> String {
+    status.virtual_mac.as_ref().map(|(_, address)| address.clone()).unwrap_or_default()
+}
+
+fn virtual_mac_interface(status: &InstanceStatus) -> String {
+    status.virtual_mac.as_ref().map(|(interface, _)| interface.clone()).unwrap_or_default()
 }
 
 impl Published for InstanceStatus {
@@ -127,6 +147,8 @@ impl Published for InstanceStatus {
             ("MasterAddress", Variant::from(master(self))),
             ("VirtualAddresses", Variant::from(addresses(&self.virtual_ips))),
             ("ExcludedAddresses", Variant::from(addresses(&self.excluded_ips))),
+            ("VirtualMac", Variant::from(virtual_mac(self))),
+            ("VirtualMacInterface", Variant::from(virtual_mac_interface(self))),
         ]
     }
 }

@@ -38,7 +38,7 @@ const INTERFACES: [(&str, &str, &str); 6] = [
         PUBLIC,
         "Instance",
         "AdvertInterval:t ExcludedAddresses:as Family:s Interface:s MasterAddress:s Name:s Priority:y State:s \
-         Version:y VirtualAddresses:as Vrid:y",
+         Version:y VirtualAddresses:as VirtualMac:s VirtualMacInterface:s Vrid:y",
     ),
     (
         ROUTER,
@@ -279,6 +279,7 @@ async fn every_property_but_the_name_is_signalled() {
         (instance.vrid, instance.version, instance.priority) = (9, 2, 9);
         (instance.advert_interval_ms, instance.master) = (9, Some(other));
         (instance.virtual_ips, instance.excluded_ips) = (vec![other], vec![other]);
+        instance.virtual_mac = Some(("vrrp4-9".into(), "00:00:5e:00:01:09".into()));
         group.instances.insert("edge-public".into(), instance.clone());
         group.instances.insert("second".into(), instance);
         (group.state, group.cause, group.forced) = ("fault", "link".into(), "backup");

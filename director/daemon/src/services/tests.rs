@@ -191,6 +191,7 @@ async fn a_backup_asks_nobody_where_the_master_alone_is_to() {
             master: None,
             virtual_ips: vec![[192, 0, 2, 1].into()],
             excluded_ips: Vec::new(),
+            virtual_mac: None,
         };
         let instances = BTreeMap::from([("edge-lan".to_owned(), instance)]);
         let (cause, since) = (String::new(), SystemTime::UNIX_EPOCH);

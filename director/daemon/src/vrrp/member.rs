@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use fairway_config::{Instance, Tracker, VrrpVersion};
+use fairway_config::{Instance, Tracker, VirtualMac, VrrpVersion};
 use fairway_vrrp::{Group, GroupConfig, Output, Verdict, VirtualRouter};
 
 use super::addresses::Owner;
@@ -186,6 +186,11 @@ impl Member {
                 master: router.master(),
                 virtual_ips: instance.virtual_ips.iter().map(|vip| vip.address).collect(),
                 excluded_ips: instance.excluded_ips.iter().map(|vip| vip.address).collect(),
+                virtual_mac: instance.virtual_mac.as_ref().map(|mac| {
+                    let [a, b, c, d, e, f] = VirtualMac::address(instance.family, instance.vrid);
+                    let address = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+                    (mac.interface.to_string(), address)
+                }),
             };
             (router.name().to_owned(), status)
         };

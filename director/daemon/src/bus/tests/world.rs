@@ -279,6 +279,7 @@ pub fn edge() -> GroupStatus {
         master: Some("192.0.2.11".parse().unwrap()),
         virtual_ips: vec!["192.0.2.1".parse().unwrap()],
         excluded_ips: vec!["2001:db8::1".parse().unwrap()],
+        virtual_mac: None,
     };
     GroupStatus {
         routes: vec!["route 0.0.0.0/0 via 192.0.2.254 table 100".to_owned()],
