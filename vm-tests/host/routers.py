@@ -108,7 +108,7 @@ class Daemon:
         return (self.directory / "log").read_text()
 
 
-def _start(host: Host, directory: Path, argv: list[str], env: dict[str, str] | None = None) -> Daemon:
+def launch(host: Host, directory: Path, argv: list[str], env: dict[str, str] | None = None) -> Daemon:
     log = open(directory / "log", "a")
     # `ip netns exec` execs the program, so the process is the program
     process = host.spawn(*argv, stdout=log, stderr=log, env={**os.environ, **(env or {})})
@@ -133,7 +133,7 @@ def fairway(host: Host, router: Router, scratch: Path, bus: str | None = None, k
     write_fairway(directory, host, router)
     # a private, absent bus: no test may touch the machine's own
     env = {"DBUS_SYSTEM_BUS_ADDRESS": bus or f"unix:path={directory}/no-bus"}
-    return _start(host, directory, [binary("fairway-director"), "run", "--config", str(directory / "director.toml"), *arguments], env)
+    return launch(host, directory, [binary("fairway-director"), "run", "--config", str(directory / "director.toml"), *arguments], env)
 
 
 def write_fairway(directory: Path, host: Host, router: Router) -> None:
@@ -204,6 +204,6 @@ def keepalived(host: Host, router: Router, scratch: Path) -> Daemon:
         *(["use_vmac"] if router.virtual_mac else []), *(["vmac_xmit_base"] if router.from_base else []),
         *unicast, "virtual_ipaddress {", *router.vips, "}", "}", ""]))
     argv = ["keepalived", "-n", "-l", "-P", "-f", f"{directory}/conf", "-p", f"{directory}/pid", "-r", f"{directory}/vrrp.pid"]
-    return _start(host, directory, argv)
+    return launch(host, directory, argv)
 
 

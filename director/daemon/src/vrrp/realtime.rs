@@ -53,7 +53,6 @@ fn lock_memory() -> Result<(), Errno> {
     if soft != RLIM_INFINITY && !may_lock_any_amount() {
         return Err(Errno::EPERM);
     }
-    // Without it the kernel would fetch all that is mapped, the unused parts of each thread's stack included: 16 MB here.
     let on_fault = MlockAllFlags::from_bits_retain(ON_FAULT);
     mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | on_fault)?;
     touch_stack();
