@@ -5,6 +5,7 @@ pub(crate) mod dns;
 pub(crate) mod file;
 pub(crate) mod grpc;
 pub(crate) mod http;
+mod http1;
 mod http2;
 pub(crate) mod ping;
 pub(crate) mod post;

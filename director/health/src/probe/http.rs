@@ -1,21 +1,13 @@
 //! An HTTP request is answered as expected.
 
-use std::error::Error as _;
-use std::io;
-use std::pin::pin;
-
-use bytes::Bytes;
 use fairway_config::{Digest, StatusRange};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper::header::{ACCEPT, CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Uri};
-use hyper_util::rt::TokioIo;
 use md5::{Digest as _, Md5};
 use regex::bytes::Regex;
 use sha2::Sha256;
 
+use super::http1::{self, Broken, Response};
 use super::http2::Exchange;
 use super::stream::Stream;
 use super::tls::{Notice, Tls};
@@ -27,9 +19,6 @@ pub const BODY_LIMIT: usize = 64 * 1024;
 
 /// Status line and headers larger than this (in bytes) are a failure.
 pub const HEAD_LIMIT: usize = 32 * 1024;
-
-/// Status line and at most this many headers.
-const HEADERS: usize = 100;
 
 /// Why there is no digest.
 const TOO_LONG: &str = "the body is too long for a digest: over 64 KiB";
@@ -72,78 +61,58 @@ pub(super) async fn probe(
     if spec.http2 {
         return over_http2(stream, notice, target, spec, stage, seen).await;
     }
-    let request = match request(target, spec) {
-        Ok(request) => request,
-        Err(error) => return unformed(&error),
+    let response = match Response::to(stream, &request(target, spec), spec.method == Method::HEAD).await {
+        Ok(response) => response,
+        Err(broken) => return explain(broken, *stage),
     };
-    let handshake =
-        Builder::new().max_buf_size(HEAD_LIMIT).max_headers(HEADERS).handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = match handshake {
-        Ok(parts) => parts,
-        Err(error) => return explain(&error, *stage),
-    };
-    let outcome = {
-        let mut exchange = pin!(exchange(sender, request, spec, notice, stage, seen));
-        let connection = pin!(connection);
-        // The connection moves the bytes of the exchange. When it ends first, the exchange finds what was
-        // read before, or the reason.
-        tokio::select! {
-            biased;
-            outcome = &mut exchange => outcome,
-            _ = connection => exchange.await,
-        }
-    };
-    outcome.unwrap_or_else(|error| explain(&error, *stage))
+    let read = read(response, spec, notice, stage, seen).await;
+    read.unwrap_or_else(|broken| explain(broken, *stage))
 }
 
-fn request(target: Target, spec: &Http) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
-    let mut request = Request::builder().method(spec.method.clone()).uri(spec.uri.clone());
-    request = match &spec.host {
-        Some(host) => request.header(HOST, host),
-        None => request.header(HOST, target.address.to_string()),
-    };
-    common_headers(request, spec).header(CONNECTION, "close").body(Empty::new())
+fn request(target: Target, spec: &Http) -> Vec<u8> {
+    let own = HeaderValue::from_str(&target.address.to_string()).ok();
+    let host = spec.host.as_ref().or(own.as_ref()).map(|host| (&HOST, host));
+    let close = HeaderValue::from_static("close");
+    let empty = HeaderValue::from_static("0");
+    // Of the methods there are, the only one that usually comes with a body.
+    let length = (spec.method == Method::POST).then_some((&CONTENT_LENGTH, &empty));
+    let usual = usual_headers(spec);
+    let usual = usual.iter().map(|(name, value)| (name, value));
+    let given = spec.headers.iter().map(|(name, value)| (name, value));
+    let path = spec.uri.path_and_query().map_or("/", |path| path.as_str());
+    let all = host.into_iter().chain(usual).chain(given).chain(length).chain([(&CONNECTION, &close)]);
+    http1::request(&spec.method, path, all)
 }
 
-/// What HTTP/1.1 and HTTP/2 have in common; the check's own headers come in place of ours.
-fn common_headers(mut request: hyper::http::request::Builder, spec: &Http) -> hyper::http::request::Builder {
-    for (name, value) in [(USER_AGENT, AGENT), (ACCEPT, "*/*")] {
-        if spec.headers.iter().all(|(given, _)| *given != name) {
-            request = request.header(name, value);
-        }
-    }
-    for (name, value) in &spec.headers {
-        request = request.header(name, value);
-    }
-    request
+/// What HTTP/1.1 and HTTP/2 have in common, but where the check's own headers come in their place.
+fn usual_headers(spec: &Http) -> Vec<(HeaderName, HeaderValue)> {
+    let all = [(USER_AGENT, HeaderValue::from_static(AGENT)), (ACCEPT, HeaderValue::from_static("*/*"))];
+    let not_given =
+        |(name, _): &(HeaderName, HeaderValue)| spec.headers.iter().all(|(given, _)| given != name);
+    all.into_iter().filter(not_given).collect()
 }
 
 pub(super) fn unformed(error: &hyper::http::Error) -> Outcome {
     Outcome::Inconclusive(format!("cannot form the request: {error}").into())
 }
 
-async fn exchange(
-    mut sender: SendRequest<Empty<Bytes>>,
-    request: Request<Empty<Bytes>>,
+async fn read(
+    mut response: Response,
     spec: &Http,
     notice: Notice,
     stage: &mut Stage,
     seen: Option<&mut Vec<u8>>,
-) -> Result<Outcome, hyper::Error> {
-    let response = sender.send_request(request).await?;
-    let mut wanted = match Wanted::new(spec, response.status().as_u16(), seen.is_some()) {
+) -> Result<Outcome, Broken> {
+    let mut wanted = match Wanted::new(spec, response.status, seen.is_some()) {
         Ok(wanted) => wanted,
         Err(outcome) => return Ok(outcome),
     };
     *stage = Stage::READING;
-    let mut body: Incoming = response.into_body();
-    while wanted.more()
-        && let Some(frame) = body.frame().await
-    {
-        if let Some(data) = frame?.data_ref() {
-            wanted.take(data);
-        }
-    }
+    let taken = response.body(|data| {
+        wanted.take(data);
+        wanted.more()
+    });
+    taken.await?;
     Ok(wanted.judge(notice, seen))
 }
 
@@ -166,8 +135,11 @@ async fn over_http2(
         .path_and_query(spec.uri.path_and_query().map_or("/", |path| path.as_str()))
         .build();
     let request = uri.and_then(|uri| {
-        let request = Request::builder().method(spec.method.clone()).uri(uri);
-        common_headers(request, spec).body(())
+        let mut request = Request::builder().method(spec.method.clone()).uri(uri);
+        for (name, value) in usual_headers(spec).iter().chain(&spec.headers) {
+            request = request.header(name, value);
+        }
+        request.body(())
     });
     let request = match request {
         Ok(request) => request,
@@ -257,15 +229,10 @@ impl<'a> Wanted<'a> {
     }
 }
 
-fn explain(error: &hyper::Error, stage: Stage) -> Outcome {
-    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    let closed = error.is_incomplete_message()
-        || cause.is_some_and(|cause| cause.kind() == io::ErrorKind::UnexpectedEof);
-    match cause {
-        _ if closed => Outcome::Fail(format!("connection closed while {stage}").into()),
-        Some(cause) if cause.raw_os_error().is_some() => failed(cause, stage),
-        // What hyper finds wrong in a chunked body comes as an I/O error of its own making.
-        Some(cause) => Outcome::Fail(format!("unusable HTTP response: {cause}").into()),
-        None => Outcome::Fail(format!("unusable HTTP response: {error}").into()),
+fn explain(broken: Broken, stage: Stage) -> Outcome {
+    match broken {
+        Broken::Io(error) => failed(&error, stage),
+        Broken::Closed => Outcome::Fail(format!("connection closed while {stage}").into()),
+        Broken::Unusable(why) => Outcome::Fail(format!("unusable HTTP response: {why}").into()),
     }
 }
