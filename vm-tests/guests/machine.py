@@ -6,6 +6,7 @@ The shell is a unit that a system credential brings, so that the image has none 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import shlex
 import socket
@@ -119,14 +120,18 @@ class Machine(Commands):
 
     def shutdown(self) -> None:
         """Powers it off in order, and waits for that."""
-        self.execute("systemctl --no-block poweroff")
-        self.wait_for_shutdown()
+        self._end("poweroff")
 
     def reboot(self) -> None:
         """Restarts it in order; the disk and the firmware's variables stay."""
-        self.execute("systemctl --no-block reboot")
-        self.wait_for_shutdown()
+        self._end("reboot")
         self.start()
+
+    def _end(self, how: str) -> None:
+        # It may be gone before its answer; whether it ends is what counts.
+        with contextlib.suppress(Failed):
+            self.execute(f"systemctl --no-block {how}")
+        self.wait_for_shutdown()
 
     def wait_for_shutdown(self) -> None:
         if self._process is not None:
