@@ -48,6 +48,8 @@ fn screen() -> Screen {
         master_address: "10.0.0.11".to_owned(),
         virtual_addresses: vec!["10.0.0.100".to_owned()],
         excluded_addresses: Vec::new(),
+        virtual_mac: String::new(),
+        virtual_mac_interface: String::new(),
         path: String::new(),
     };
     let group = Group {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fairway_config::{Period, Preempt, Priority, Tracker, VrrpVersion};
-use fairway_vrrp::{Force, Input, Place, State, Verdict};
+use fairway_vrrp::{Force, Input, Place, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
