@@ -18,13 +18,13 @@ use std::time::Duration;
 use fairway_config::{Period, Preempt, Priority, Tracker, VrrpVersion};
 use fairway_vrrp::{Force, Input, Place, Verdict};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::lan::{Lan, Seen};
 use crate::rig::config;
 
 /// The first line.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Story {
     about: String,
@@ -175,6 +175,22 @@ impl Story {
     }
 }
 
+/// A line with `saw`.
+#[derive(Debug, Default, Serialize)]
+struct Answer {
+    at: f64,
+    router: usize,
+    saw: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'static str>,
+}
+
 /// Writes down what the routers do.
 struct Observer {
     told: usize,
@@ -188,29 +204,28 @@ impl Observer {
     /// Takes in what is new in the log.
     fn look(&mut self, lan: &Lan) {
         for (at, router, seen) in &lan.log[self.told..] {
-            let mut line = json!({ "at": at.as_micros() as f64 / 1e3, "router": router });
-            let more = match seen {
+            let answer = Answer { at: at.as_micros() as f64 / 1e3, router: *router, ..Answer::default() };
+            let answer = match seen {
                 Seen::Advert(network, priority) => {
                     let before = self.adverts.insert((*router, *network), (*at, *priority));
                     if before == Some((at.saturating_sub(self.interval), *priority)) {
                         continue;
                     }
-                    json!({ "saw": "advert", "network": network, "priority": priority })
+                    Answer { saw: "advert", network: Some(*network), priority: Some(*priority), ..answer }
                 }
-                Seen::To(state) => json!({ "saw": "transition", "to": state.as_str() }),
+                Seen::To(state) => Answer { saw: "transition", to: Some(state.as_str()), ..answer },
                 Seen::Place(network, place) => {
                     let place = match place {
                         Place::Interface => "interface",
                         Place::Lo => "lo",
                         Place::Nowhere => "nowhere",
                     };
-                    json!({ "saw": "vips", "network": network, "on": place })
+                    Answer { saw: "vips", network: Some(*network), on: Some(place), ..answer }
                 }
-                Seen::Announce(network) => json!({ "saw": "announcement", "network": network }),
-                Seen::Stopped => json!({ "saw": "end of process" }),
+                Seen::Announce(network) => Answer { saw: "announcement", network: Some(*network), ..answer },
+                Seen::Stopped => Answer { saw: "end of process", ..answer },
             };
-            line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            self.lines.push(line.to_string());
+            self.lines.push(serde_json::to_string(&answer).unwrap());
         }
         self.told = lan.log.len();
     }
@@ -221,6 +236,7 @@ fn tell(text: &str) -> String {
     let mut lines = text.lines();
     let head = lines.next().expect("a first line");
     let story: Story = serde_json::from_str(head).expect("the first line");
+    assert!(!story.about.is_empty(), "the first line says what the story is about");
     let mut lan = story.lan();
     let (told, adverts, interval) = (0, BTreeMap::new(), story.advert_interval.get());
     let mut observer = Observer { told, adverts, interval, lines: vec![head.to_owned()] };
