@@ -197,12 +197,11 @@ impl Thread {
         if postponed {
             self.retry_at = Some(now + addresses::RETRY);
         }
-        while let Some((group, _)) = news.first() {
-            let group = group.clone();
-            let own = news.extract_if(.., |(of, _)| *of == group).map(|(_, news)| news).collect();
-            if let Some(member) = self.roll.find_mut(&group) {
-                self.kernel.tell_routes(member, own);
-            }
+        // Each of them: what came without news, because nobody else's is in its place any more, is no longer missing.
+        for member in self.roll.all_mut() {
+            let own =
+                news.extract_if(.., |(group, _)| group == member.name()).map(|(_, news)| news).collect();
+            self.kernel.tell_routes(member, own);
         }
     }
 
