@@ -1,6 +1,7 @@
 //! What the director shows on D-Bus, and the stable keys of `fairwayctl status --json`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow};
 use serde::Serialize;
@@ -311,6 +312,17 @@ impl Director {
 }
 
 impl Group {
+    /// The masters that its instances know, each once.
+    pub fn masters(&self) -> String {
+        let known = self.instances.iter().map(|i| i.master_address.as_str()).filter(|a| !a.is_empty());
+        known.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+    }
+
+    /// How long it has been in its state.
+    pub fn age(&self, now: SystemTime) -> Duration {
+        now.duration_since(UNIX_EPOCH + Duration::from_micros(self.since_usec)).unwrap_or_default()
+    }
+
     fn new(object: &mut Object, instances: &mut Objects) -> anyhow::Result<Self> {
         let own = object.children("Instances", instances)?;
         let trackers: Vec<(String, String, String, i32, String)> = object.get("Trackers")?;

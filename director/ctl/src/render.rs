@@ -1,6 +1,5 @@
 //! `fairwayctl status` for people.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -54,15 +53,12 @@ pub fn status(director: &Director, now: SystemTime) -> String {
 fn groups(groups: &[Group], now: SystemTime) -> String {
     let mut table = Table::new(&["GROUP", "STATE", "SINCE", "FORCED", "MASTER", "CAUSE"]);
     for group in groups {
-        let since = UNIX_EPOCH + Duration::from_micros(group.since_usec);
-        let masters: BTreeSet<_> =
-            group.instances.iter().map(|i| i.master_address.as_str()).filter(|a| !a.is_empty()).collect();
         table.row(vec![
             group.name.clone(),
             group.state.clone(),
-            age(now.duration_since(since).unwrap_or_default()),
+            age(group.age(now)),
             if group.forced == "auto" { String::new() } else { group.forced.clone() },
-            masters.into_iter().collect::<Vec<_>>().join(", "),
+            group.masters(),
             group.cause.clone(),
         ]);
     }

@@ -1,7 +1,7 @@
 //! The screen as lines, from what is known.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use fairway_config::provision::{Provision, State};
 
@@ -213,14 +213,11 @@ impl Screen {
         let mut table = Table::new(&["GROUP", "STATE", "FOR", "MASTER", "CAUSE"]);
         let mut styles = Vec::new();
         for group in &director.groups {
-            let since = UNIX_EPOCH + Duration::from_micros(group.since_usec);
-            let masters: BTreeSet<_> =
-                group.instances.iter().map(|i| i.master_address.as_str()).filter(|a| !a.is_empty()).collect();
             table.row(vec![
                 group.name.clone(),
                 group.state.clone(),
-                age(self.now.duration_since(since).unwrap_or_default()),
-                masters.into_iter().collect::<Vec<_>>().join(", "),
+                age(group.age(self.now)),
+                group.masters(),
                 group.cause.clone(),
             ]);
             styles.push(match group.state.as_str() {
