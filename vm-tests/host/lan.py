@@ -1,4 +1,4 @@
-"""A LAN of network namespaces on this machine's own kernel: one bridge, one veth (eth0) a host.
+"""A LAN of network namespaces on this machine's own kernel: one bridge, one veth (eth0) a host; a second one at need.
 
 Everything is named after this process, so that runs do not meet, and removed at exit. Needs root.
 """
@@ -34,7 +34,7 @@ def wait(what: str, true: Callable[[], bool], seconds: float = 15, step: float =
 
 
 class Host:
-    """One namespace with eth0 on the LAN."""
+    """One namespace with eth0 on the LAN, and eth1 on the second one if there is one."""
 
     def __init__(self, lan: Lan, name: str, address: str) -> None:
         self.lan, self.name, self.address = lan, name, address.split("/")[0]
@@ -100,9 +100,7 @@ class Lan:
         for name, address in hosts.items():
             self._space(name)
             host = self.hosts[name] = Host(self, name, address)
-            port = "p-" + name
-            run(["ip", "-n", self.switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", host.space])
-            run(["ip", "-n", self.switch, "link", "set", port, "master", "br0", "up"])
+            self.plug(host)
             host.run("sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1", "net.ipv6.conf.eth0.accept_dad=0")
             host.ipv6 = (ipv6 or {}).get(name)
             host.link("up")
@@ -117,9 +115,30 @@ class Lan:
         self.spaces.append(space)
         run(["ip", "-n", space, "link", "set", "lo", "up"])
 
-    def cut(self, host: Host, cut: bool) -> None:
+    def plug(self, host: Host, device: str = "eth0") -> None:
+        """Makes a host's interface; it is down."""
+        port, bridge = self.port(host, device), "br" + device[-1]
+        run(["ip", "-n", self.switch, "link", "add", port, "type", "veth", "peer", "name", device, "netns", host.space])
+        run(["ip", "-n", self.switch, "link", "set", port, "master", bridge, "up"])
+
+    @staticmethod
+    def port(host: Host, device: str = "eth0") -> str:
+        """The switch's end of an interface."""
+        return f"p{device[-1]}-{host.name}"
+
+    def second(self, hosts: dict[str, str]) -> None:
+        """A second network: another bridge, with eth1 of these hosts at it."""
+        run(["ip", "-n", self.switch, "link", "add", "br1", "type", "bridge", "mcast_snooping", "0"])
+        run(["ip", "-n", self.switch, "link", "set", "br1", "up"])
+        for name, address in hosts.items():
+            host = self.hosts[name]
+            self.plug(host, "eth1")
+            run(["ip", "-n", host.space, "link", "set", "eth1", "up"])
+            run(["ip", "-n", host.space, "addr", "add", address, "dev", "eth1"])
+
+    def cut(self, host: Host, cut: bool, device: str = "eth0") -> None:
         """Pulls the host's cable out of the switch, or puts it back."""
-        run(["ip", "-n", self.switch, "link", "set", "p-" + host.name, "down" if cut else "up"])
+        run(["ip", "-n", self.switch, "link", "set", self.port(host, device), "down" if cut else "up"])
 
     def drop_vrrp(self, drop: bool) -> None:
         """Makes the switch drop every advert, or stop dropping them."""

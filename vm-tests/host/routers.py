@@ -37,6 +37,7 @@ class Router:
     unicast: bool = False  # between the hosts a and b
     virtual_mac: bool = False
     from_base: bool = False  # with a virtual MAC: adverts leave from eth0
+    second: str | None = None  # a VIP on eth1 that moves with the others; its VRID is the next one
     extra: str = ""  # more of our topology
 
     def but(self, **changes) -> Router:
@@ -117,9 +118,9 @@ def launch(host: Host, directory: Path, argv: list[str], env: dict[str, str] | N
 
 def _clean(host: Host, router: Router) -> None:
     """What a killed predecessor left."""
-    for vip in router.vips:
+    for vip in (*router.vips, *filter(None, [router.second])):
         prefix = 128 if ":" in vip else 32
-        for device in ("eth0", "lo"):
+        for device in ("eth1" if vip == router.second else "eth0", "lo"):
             run(["ip", "-n", host.space, "addr", "del", f"{vip}/{prefix}", "dev", device], check=False)
 
 
@@ -148,28 +149,36 @@ def write_fairway(directory: Path, host: Host, router: Router) -> None:
     (directory / "director.toml").write_text(text)
 
 
-ADDRESSES = {False: {"a": "10.9.0.1", "b": "10.9.0.2"}, True: {"a": "fd00:9::1", "b": "fd00:9::2"}}
+ADDRESSES = {False: {"a": "10.9.0.1", "b": "10.9.0.2", "c": "10.9.0.3"}, True: {"a": "fd00:9::1", "b": "fd00:9::2", "c": "fd00:9::3"}}
+SECOND = {"a": "10.8.0.1", "b": "10.8.0.2"}
 
 
 def peers(host: Host, router: Router) -> dict[str, str]:
     """The addresses of both routers, this one's first."""
     known = ADDRESSES[":" in router.vips[0]]
-    return {host.name: known[host.name], **known}
+    return {name: known[name] for name in (host.name, *"ab")}
 
 
 def topology(host: Host, router: Router, directory: Path) -> str:
     v6 = ":" in router.vips[0]
     hosts = peers(host, router) if router.unicast else {host.name: ADDRESSES[v6][host.name]}
     others = [name for name in hosts if name != host.name]
+    vips, vrid = list(router.vips), str(router.vrid)
+    second = []
+    if router.second:
+        vips.append(router.second)
+        vrid = f"{{ lan = {router.vrid}, other = {router.vrid + 1} }}"
+        second = ['networks.other.subnets = ["10.8.0.0/24"]',
+                  f'hosts.{host.name}.interfaces.eth1 = {{ network = "other", addresses = ["{SECOND[host.name]}"], manage = false }}']
     lines = [
-        "version = 1", 'cluster.name = "interop"', f'networks.lan.subnets = ["{"fd00:9::/64" if v6 else "10.9.0.0/24"}"]',
+        "version = 1", 'cluster.name = "interop"', *second, f'networks.lan.subnets = ["{"fd00:9::/64" if v6 else "10.9.0.0/24"}"]',
         *(f'hosts.{name}.interfaces.eth0 = {{ network = "lan", addresses = ["{address}"], manage = false }}'
           for name, address in hosts.items()),
-        "[virtual-ips]", *(f'v{n} = "{vip}"' for n, vip in enumerate(router.vips)),
-        "[failover.edge]", f"virtual-ips = [{', '.join(repr(f'v{n}') for n in range(len(router.vips)))}]",
+        "[virtual-ips]", *(f'v{n} = "{vip}"' for n, vip in enumerate(vips)),
+        "[failover.edge]", f"virtual-ips = [{', '.join(repr(f'v{n}') for n in range(len(vips)))}]",
         "directors = { " + ", ".join(f"{name} = {number}" for name, number in
                                     {host.name: router.priority, **{o: 1 for o in others}}.items()) + " }",
-        f"vrid = {router.vrid}", f"version = {router.version}",
+        f"vrid = {vrid}", f"version = {router.version}",
         f'advert-interval = "{round(router.interval * 1000)}ms"',
         f"preempt = {str(router.preempt).lower()}",
     ]
@@ -197,12 +206,19 @@ def keepalived(host: Host, router: Router, scratch: Path) -> Daemon:
         own, *others = peers(host, router).values()
         # over IPv6 it sends with hop limit 64 unless told otherwise
         unicast = [f"unicast_src_ip {own}", "unicast_ttl 255", "unicast_peer {", *others, "}"]
+    networks = {"edge": ("eth0", router.vrid, router.vips)}
+    group = []
+    if router.second:
+        networks["other"] = ("eth1", router.vrid + 1, (router.second,))
+        group = ["vrrp_sync_group both {", "group {", *networks, "}", "}"]
     (directory / "conf").write_text("\n".join([
-        "global_defs {", "router_id interop", "}", "vrrp_instance edge {", "state BACKUP", "interface eth0",
-        f"version {router.version}", f"virtual_router_id {router.vrid}", f"priority {router.priority}",
-        f"advert_int {router.interval:g}", *([] if router.preempt else ["nopreempt"]), *auth,
-        *(["use_vmac"] if router.virtual_mac else []), *(["vmac_xmit_base"] if router.from_base else []),
-        *unicast, "virtual_ipaddress {", *router.vips, "}", "}", ""]))
+        "global_defs {", "router_id interop", "}", *group,
+        *(line for name, (interface, vrid, vips) in networks.items() for line in (
+            f"vrrp_instance {name} {{", "state BACKUP", f"interface {interface}",
+            f"version {router.version}", f"virtual_router_id {vrid}", f"priority {router.priority}",
+            f"advert_int {router.interval:g}", *([] if router.preempt else ["nopreempt"]), *auth,
+            *(["use_vmac"] if router.virtual_mac else []), *(["vmac_xmit_base"] if router.from_base else []),
+            *unicast, "virtual_ipaddress {", *vips, "}", "}")), ""]))
     argv = ["keepalived", "-n", "-l", "-P", "-f", f"{directory}/conf", "-p", f"{directory}/pid", "-r", f"{directory}/vrrp.pid"]
     return launch(host, directory, argv)
 
