@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -124,8 +125,10 @@ def _clean(host: Host, router: Router) -> None:
             run(["ip", "-n", host.space, "addr", "del", f"{vip}/{prefix}", "dev", device], check=False)
 
 
-def fairway(host: Host, router: Router, scratch: Path, bus: str | None = None, keep: bool = False, *arguments: str) -> Daemon:
-    """Our director: description -> topology -> fairway-gen -> director."""
+def fairway(host: Host, router: Router, scratch: Path, bus: str | None = None, keep: bool = False, *arguments: str,
+            within: Sequence[str] = (), also: dict[str, str] | None = None) -> Daemon:
+    """Our director: description -> topology -> fairway-gen -> director; `within` a command that becomes it, and with more
+    in its environment."""
     directory = scratch / f"fairway-{host.name}"
     if not keep:
         _clean(host, router)
@@ -133,8 +136,9 @@ def fairway(host: Host, router: Router, scratch: Path, bus: str | None = None, k
     directory.mkdir(parents=True, exist_ok=True)
     write_fairway(directory, host, router)
     # a private, absent bus: no test may touch the machine's own
-    env = {"DBUS_SYSTEM_BUS_ADDRESS": bus or f"unix:path={directory}/no-bus"}
-    return launch(host, directory, [binary("fairway-director"), "run", "--config", str(directory / "director.toml"), *arguments], env)
+    env = {"DBUS_SYSTEM_BUS_ADDRESS": bus or f"unix:path={directory}/no-bus", **(also or {})}
+    argv = [*within, binary("fairway-director"), "run", "--config", str(directory / "director.toml"), *arguments]
+    return launch(host, directory, argv, env)
 
 
 def write_fairway(directory: Path, host: Host, router: Router) -> None:

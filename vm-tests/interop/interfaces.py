@@ -22,7 +22,7 @@ def recreate(bench, host: Host, at_once: bool) -> None:
     for space, requests in ((bench.lan.switch, lines), (host.space, inside)):
         for request in requests:
             run(["ip", "-n", space, *request.split()])
-            time.sleep(0.5)
+            time.sleep(0.3)
 
 
 def recreated(bench, router: Router) -> None:

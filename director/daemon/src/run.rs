@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
+use caps::{CapSet, Capability};
 use fairway_config::{Config, ConnectionSync, FailoverGroup};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -47,6 +48,7 @@ const BFD_STOP: Duration = Duration::from_secs(2);
 pub fn run(path: &Path, take_over: bool, events: Events) -> anyhow::Result<()> {
     let mut inherited = descriptors::inherited();
     let config = config::load(path)?;
+    require_capabilities()?;
     let lock = if take_over {
         inherited = takeover::ask().context("the running director does not let this one take over")?;
         Lock::take_within(PASS_ON)?
@@ -66,6 +68,17 @@ pub fn run(path: &Path, take_over: bool, events: Events) -> anyhow::Result<()> {
     // What is still under way (probes, a bus that does not answer) does not hold up the exit.
     runtime.shutdown_background();
     result
+}
+
+/// Refuses to start without what the director cannot do without: a master that may not add addresses would leave the
+/// virtual IPs nowhere, and a successor that may not would have taken over from a process that could.
+fn require_capabilities() -> anyhow::Result<()> {
+    for capability in [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW] {
+        if !caps::has_cap(None, CapSet::Effective, capability).context("cannot read the capabilities")? {
+            bail!("the director needs {capability}: let its unit start it, which grants that, or root");
+        }
+    }
+    Ok(())
 }
 
 struct Director {
