@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import time
 
-from lan import wait
-from routers import Daemon, Router, _clean, fairway, keepalived
+from lan import run, wait
+from routers import CHECKOUT, Daemon, Router, _clean, binary, fairway, keepalived, launch
 
 VIP, OTHER = "10.9.0.100", "10.8.0.100"
 SECOND = {"a": "10.8.0.1/24", "b": "10.8.0.2/24"}
@@ -66,4 +66,51 @@ def three_routers(bench) -> None:
             settle(bench, {VIP: successor}, hosts="abc")
 
 
-CASES = [sync_group_with_keepalived, three_routers]
+# Of gen/examples/routers-ah.toml: the hosts of both networks, and what each group has in them.
+HOSTS = {"lvs1": "a", "lvs2": "b"}
+FIRST = ("192.168.200.10", "192.168.200.11", "192.168.100.10")
+SECOND_GROUP = ("192.168.200.12", "192.168.200.13", "192.168.100.11")
+
+
+def both_at_work(bench) -> None:
+    """The example routers-ah: each director holds its group's VIPs in both networks; with one killed or stopped the other holds
+    all, and it takes its own back. At each change the groups stay whole."""
+    bench.lan.second({"a": "192.168.100.5/24", "b": "192.168.100.6/24"})
+    for name, address in (("a", "192.168.200.5/24"), ("b", "192.168.200.6/24")):
+        bench.lan[name].run("ip", "addr", "add", address, "dev", "eth0")
+    text = (CHECKOUT / "gen/examples/routers-ah.toml").read_text()
+    for group in ("first", "second"):
+        key = bench.scratch / group
+        key.touch(0o600)
+        key.write_text(f"{group[:1]}@l!ve1\n")
+        assert f'"/etc/fairway/secrets/{group}"' in text
+        text = text.replace(f"/etc/fairway/secrets/{group}", str(key))
+    (bench.scratch / "topology.toml").write_text(text)
+
+    def start(name: str) -> Daemon:
+        host, directory = bench.lan[HOSTS[name]], bench.scratch / name
+        run([binary("fairway-gen"), "director", str(bench.scratch / "topology.toml"), "--host", name, "--out", str(directory)])
+        argv = [binary("fairway-director"), "run", "--config", str(directory / "etc/fairway/director.toml")]
+        daemon = launch(host, directory, argv, {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={directory}/no-bus"})
+        bench.daemons.append(daemon)
+        return daemon
+
+    def places(first: str, second: str) -> dict[str, str]:
+        return {**dict.fromkeys(FIRST, first), **dict.fromkeys(SECOND_GROUP, second)}
+
+    one, two = start("lvs1"), start("lvs2")
+    settle(bench, places("a", "b"))
+    one.kill()
+    for vip in FIRST:  # a host without power has no address either
+        run(["ip", "-n", bench.a.space, "addr", "del", f"{vip}/32", "dev", "eth1" if ".100." in vip else "eth0"])
+    settle(bench, places("b", "b"))
+    one = start("lvs1")
+    settle(bench, places("a", "b"))
+    two.stop()
+    settle(bench, places("a", "a"))
+    start("lvs2")
+    settle(bench, places("a", "b"))
+    assert "password" not in one.log() and "dropped" not in one.log(), one.log()
+
+
+CASES = [sync_group_with_keepalived, three_routers, both_at_work]
