@@ -35,6 +35,7 @@ class Router:
     password: str | None = None
     auth: str = "pass"  # or "ah"
     preempt: bool = True
+    delay: str | None = None  # of our preemption
     unicast: bool = False  # between the hosts a and b
     virtual_mac: bool = False
     from_base: bool = False  # with a virtual MAC: adverts leave from eth0
@@ -184,7 +185,7 @@ def topology(host: Host, router: Router, directory: Path) -> str:
                                     {host.name: router.priority, **{o: 1 for o in others}}.items()) + " }",
         f"vrid = {vrid}", f"version = {router.version}",
         f'advert-interval = "{round(router.interval * 1000)}ms"',
-        f"preempt = {str(router.preempt).lower()}",
+        f'preempt = {{ after = "{router.delay}" }}' if router.delay else f"preempt = {str(router.preempt).lower()}",
     ]
     if router.version == 3 and not v6:
         lines.append(f'checksum = "{router.checksum}"')

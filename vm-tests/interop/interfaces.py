@@ -1,9 +1,9 @@
-"""Interfaces that go and come back, and the host's own address."""
+"""Interfaces and addresses that go and come back, and a take-over that waits."""
 from __future__ import annotations
 
 import time
 
-from lan import Host, run, wait
+from lan import Host, now, run, wait
 from routers import Router, fairway
 
 VIP = "10.9.0.100"
@@ -57,4 +57,41 @@ def interface_recreated_below_a_virtual_mac(bench) -> None:
     recreated(bench, Router((VIP,), interval=0.1, virtual_mac=True))
 
 
-CASES = [interface_recreated, interface_recreated_below_a_virtual_mac]
+def own_address_deleted(bench) -> None:
+    """The host's own address is deleted while its link is up: it hands over and says why, is not elected, and comes back with it."""
+    router = Router((VIP,), interval=0.1)
+    ours, other = bench.up(fairway, bench.a, router.but(priority=200)), bench.up(fairway, bench.b, router)
+    bench.alone(bench.a, bench.b, VIP, 20)
+    address = ["ip", "-n", bench.a.space, "addr"]
+    run([*address, "del", f"{bench.a.address}/24", "dev", "eth0"])
+    bench.alone(bench.b, bench.a, VIP, 20)
+    assert "without a usable ipv4 address" in ours.log(), ours.log()
+    other.kill()
+    time.sleep(2 * router.master_down)
+    assert not bench.a.holds(VIP), f"a router without an address is master: {ours.log()}"
+    run([*address, "add", f"{bench.a.address}/24", "dev", "eth0"])
+    wait("it leads again", lambda: bench.a.holds(VIP), 20)
+
+
+def preemption_after_a_while(bench) -> None:
+    """preempt = { after = "3s" }: a better director waits that long for a working master, and not at all for one that is gone."""
+    router = Router((VIP,), interval=0.1, delay="3s")
+    other = bench.up(fairway, bench.b, router)
+    bench.alone(bench.b, bench.a, VIP, 20)
+    t = now()
+    ours = bench.up(fairway, bench.a, router.but(priority=200))
+    took = wait("the better one takes over", lambda: bench.a.holds(VIP), 30) - t
+    assert took >= 3, f"it took over after {took:.3f} s"
+    bench.alone(bench.a, bench.b, VIP, 20)
+    # Who waits for its turn stands in at once for a master that goes.
+    ours.stop()
+    bench.alone(bench.b, bench.a, VIP, 20)
+    ours = bench.up(fairway, bench.a, router.but(priority=200))
+    wait("it waits", lambda: "to=backup" in ours.log(), 20)
+    other.kill()
+    bench.b.link("down")
+    wait("it takes over", lambda: bench.a.holds(VIP), 20)
+    assert "no master heard" in ours.log(), ours.log()
+
+
+CASES = [interface_recreated, interface_recreated_below_a_virtual_mac, own_address_deleted, preemption_after_a_while]

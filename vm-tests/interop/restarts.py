@@ -72,6 +72,24 @@ def restart_by_systemd_at_1s(bench) -> None:
     restarts(bench, Router((VIP,), version=3, interval=1), fairway, kill_is_seen=False)
 
 
+def restart_by_systemd_at_10ms_and_by_unicast(bench) -> None:
+    """systemctl restart under a real systemd, v3 at 10 ms by multicast and at 100 ms by unicast: the VIP stays, no takeover."""
+    for router in (Router((VIP,), interval=0.01), Router((VIP,), interval=0.1, unicast=True)):
+        ours, other = bench.up(service, bench.a, router.but(priority=200)), bench.up(fairway, bench.b, router)
+        bench.alone(bench.a, bench.b, VIP, 20)
+        held, taken = Watch(bench, bench.a), Watch(bench, bench.b)
+        for turn in range(1, 4):
+            ours.restart()
+            wait("the next process goes on", lambda: ours.log().count("going on as master") == turn, 20)
+        time.sleep(0.5)
+        gone, came = held.end(VIP), taken.end(VIP)
+        assert not gone and not came, f"left our director: {gone}; taken over: {came}; our log: {ours.log()[-3000:]}"
+        ours.stop()
+        bench.alone(bench.b, bench.a, VIP, 20)
+        other.stop()
+        ours.end()
+
+
 def restart_beside_keepalived_at_100ms(bench) -> None:
     """systemctl restart, v3 at 100 ms, keepalived as backup: it follows the longer interval and does not take over."""
     restarts(bench, Router((VIP,), version=3, interval=0.1), keepalived, kill_is_seen=True)
@@ -151,5 +169,6 @@ def tracked_unit(bench) -> None:
 
 
 CASES = [restart_by_systemd_at_100ms, restart_by_systemd_at_250ms_over_ipv6, restart_by_systemd_at_1s,
+         restart_by_systemd_at_10ms_and_by_unicast,
          restart_beside_keepalived_at_100ms, restart_beside_keepalived_with_v2, tracked_unit,
          take_over_without_systemd, shutdown_stops_the_director_first]  # fmt: skip
