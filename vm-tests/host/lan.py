@@ -72,9 +72,13 @@ class Host:
         run(["ip", "-n", self.space, "neigh", "replace", address, "lladdr", other.mac(), "dev", "eth0", "nud", "reachable"])
 
     def holds(self, address: str) -> bool:
-        """Whether the network sees the address here: on any interface but lo, where it may be parked."""
+        """Whether the network sees the address here."""
+        return address in self.held()
+
+    def held(self) -> set[str]:
+        """The addresses that the network sees here: on any interface but lo, where they may be parked."""
         lines = run(["ip", "-n", self.space, "-o", "addr", "show"]).splitlines()
-        return address in [line.split()[3].split("/")[0] for line in lines if line.split()[1] != "lo"]
+        return {line.split()[3].split("/")[0] for line in lines if line.split()[1] != "lo"}
 
     def neighbour(self, address: str) -> str | None:
         """The MAC address this host sends to for `address`."""

@@ -10,18 +10,18 @@ VIP, OTHER = "10.9.0.100", "10.8.0.100"
 SECOND = {"a": "10.8.0.1/24", "b": "10.8.0.2/24"}
 
 
-def where(bench, vip: str, hosts: str = "ab") -> str:
-    """The names of the hosts that have a VIP."""
-    return "".join(name for name in hosts if bench.lan[name].holds(vip))
-
-
 def settle(bench, places: dict[str, str], seconds: float = 25, hosts: str = "ab") -> None:
     """Waits until each VIP is where it should be and nowhere else, and checks that it stays there."""
-    wait(f"{places}", lambda: all(where(bench, vip, hosts) == place for vip, place in places.items()), seconds, 0.05)
+
+    def found() -> dict[str, str]:
+        held = {name: bench.lan[name].held() for name in hosts}
+        return {vip: "".join(name for name in hosts if vip in held[name]) for vip in places}
+
+    wait(f"{places}", lambda: found() == places, seconds, 0.05)
     for _ in range(3):
         time.sleep(0.1)
-        found = {vip: where(bench, vip, hosts) for vip in places}
-        assert found == places, f"it was {places} and then became {found}"
+        now = found()
+        assert now == places, f"it was {places} and then became {now}"
 
 
 def sync_group_with_keepalived(bench) -> None:

@@ -84,7 +84,7 @@ def v3_ipv6_with_frr(bench) -> None:
 
 
 def tshark_has_no_complaint(bench) -> None:
-    """tshark decodes our adverts of every form, and our BFD packets, without a complaint."""
+    """tshark decodes our adverts of every form, our announcements and our BFD packets, without a complaint."""
     bfd = '[failover.edge.track]\nc = { bfd = { neighbour = "10.9.0.3", min-tx = "50ms" }, weight = -1, initial = "pass" }\n'
     v2 = Router((VIP,), version=2, password="s3cret")
     # Those in one turn run at the same time, on hosts of their own, and are told apart by their VRIDs.
@@ -108,19 +108,23 @@ def tshark_has_no_complaint(bench) -> None:
     tcpdump.wait(10)
 
     def complaints(rfc9568: bool) -> dict[str, set[str]]:
-        """What tshark says of the packets of each VRID, and of BFD."""
-        argv = ["tshark", "-n", "-r", str(capture), "-o", f"vrrp.v3_checksum_as_in_v2:{rfc9568}", "-Y", "(vrrp || bfd) && !icmp",
-                "-T", "fields", "-e", "vrrp.virt_rtr_id", "-e", "_ws.expert.message"]
+        """What tshark says of the packets of each VRID, of BFD, and of announcements: ARP and neighbour advertisements."""
+        announced = f"arp.isgratuitous == 1 || (icmpv6.type == 136 && icmpv6.nd.na.target_address == {VIP6})"
+        argv = ["tshark", "-n", "-r", str(capture), "-o", f"vrrp.v3_checksum_as_in_v2:{rfc9568}",
+                "-Y", f"((vrrp || bfd) && !icmp) || {announced}", "-T", "fields", "-e", "vrrp.virt_rtr_id", "-e", "arp.opcode",
+                "-e", "icmpv6.type", "-e", "_ws.expert.message"]  # fmt: skip
         found: dict[str, set[str]] = {}
         for line in run(argv).splitlines():
-            vrid, text = line.split("\t")
-            found.setdefault(vrid or "bfd", set()).update({text} - {""})
+            vrid, operation, kind, text = line.split("\t")
+            name = vrid or (f"arp {operation}" if operation else "na" if kind else "bfd")
+            found.setdefault(name, set()).update({text} - {""})
         return found
 
     plain, rfc9568 = complaints(False), complaints(True)
     # The check of checksums is one that fails: read as the other form they are bad.
     assert plain.pop("1"), "tshark does not look at checksums"
-    assert plain == {"2": set(), "3": set(), "4": set(), "5": set(), "bfd": set()}, f"tshark complains, or lacks packets: {plain}"
+    assert plain == {"2": set(), "3": set(), "4": set(), "5": set(), "bfd": set(), "arp 1": set(), "arp 2": set(),
+                     "na": set()}, f"tshark complains, or lacks packets: {plain}"
     assert rfc9568["1"] == set(), f"tshark complains: {rfc9568}"
 
 
