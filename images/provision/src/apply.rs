@@ -19,6 +19,7 @@ use crate::plan::{Parts, Plan, parts};
 use crate::prepared::Prepared;
 use crate::source::{Given, Secrets};
 use crate::steps::{Run, Steps};
+use crate::sysctls;
 use crate::tell;
 use crate::tree::Trees;
 
@@ -90,7 +91,7 @@ pub fn apply(places: &Places, wish: &Wish, run: &mut Run<'_>) -> anyhow::Result<
     let old_files =
         old_tree.as_ref().map_or_else(|| Ok(Files::new()), |tree| files_of(&tree.join("files")))?;
     check(places, &prepared, new_secrets, run)?;
-    switch(&trees, old_tree.as_deref(), &old_files, &prepared, new_secrets, run)?;
+    switch(places, old_tree.as_deref(), &old_files, &prepared, new_secrets, run)?;
     record(places, &before, &prepared);
     writeln!(out, "{} is in force on {}", &prepared.sha256[..12], prepared.host)?;
     let others = plan.others(&prepared.host);
@@ -102,20 +103,28 @@ pub fn apply(places: &Places, wish: &Wish, run: &mut Run<'_>) -> anyhow::Result<
 
 /// Puts a topology's files in force and has everything read them; if something refuses, the old ones.
 fn switch(
-    trees: &Trees,
+    places: &Places,
     old_tree: Option<&Path>,
     old_files: &Files,
     prepared: &Prepared,
     new_secrets: bool,
     run: &mut Run<'_>,
 ) -> anyhow::Result<()> {
-    let tree = trees.write(prepared).context("the files cannot be written; nothing was changed")?;
+    const UNWRITTEN: &str = "the files cannot be written; nothing was changed";
+    let trees = Trees::new(places);
+    let tree = trees.write(prepared).context(UNWRITTEN)?;
+    sysctls::remember(places, old_files, &prepared.files).context(UNWRITTEN)?;
     let steps = Steps::new(old_files, &prepared.files, new_secrets);
     let done = steps
         .before
         .iter()
         .try_for_each(|step| step.run(run))
         .and_then(|()| trees.switch(&tree).map_err(|error| error.to_string()))
+        .and_then(|()| {
+            // Before the others are set: what another file says of these counts again then.
+            sysctls::reset(places, old_files, &prepared.files)
+                .map_err(|error| format!("cannot reset sysctls: {error}"))
+        })
         .and_then(|()| steps.after.iter().try_for_each(|step| step.run(run)));
     let Err(error) = done else {
         trees.tidy(&[&tree]);
@@ -126,6 +135,7 @@ fn switch(
     };
     let mut problems = Vec::new();
     problems.extend(trees.switch(old_tree).err().map(|error| error.to_string()));
+    problems.extend(sysctls::reset(places, &prepared.files, old_files).err().map(|error| error.to_string()));
     let back = Steps::new(&prepared.files, old_files, new_secrets);
     // What failed may have been half done, so everything is tried.
     problems.extend(back.before.iter().chain(&back.after).filter_map(|step| step.run(run).err()));

@@ -1,12 +1,16 @@
 //! What happens at boot: the newest topology that is good comes into force.
 
+use std::fs;
+
 use fairway_config::provision::{Provision, Source, State};
+use fairway_gen::render::Files;
 
 use crate::keep::{self, Kept};
 use crate::machine::Machine;
 use crate::places::Places;
 use crate::prepared::Prepared;
 use crate::source::{self, Broken, Given};
+use crate::sysctls;
 use crate::tell;
 use crate::tree::Trees;
 
@@ -14,6 +18,9 @@ use crate::tree::Trees;
 pub fn boot(places: &Places) -> Provision {
     let sources = source::find(places);
     let mut record = Provision { time: tell::now(), warnings: sources.warnings, ..Provision::default() };
+    // Whoever mounted it has said what is wrong with it.
+    let var = fs::read_to_string(places.fairway().join("var")).unwrap_or_default();
+    record.warnings.extend(var.lines().map(str::to_owned));
     let given = sources.topologies;
     if let [Ok(first), Ok(second)] = &given[..]
         && first.sha256() != second.sha256()
@@ -46,6 +53,13 @@ pub fn boot(places: &Places) -> Provision {
                     record.warnings.push(format!(
                         "the last good copy could not be kept: {error}; make room there and let it be written to, or the \
                          next boot has nothing to fall back on"
+                    ));
+                }
+                // Nothing of it has been set yet.
+                if let Err(error) = sysctls::remember(places, &Files::new(), &prepared.files) {
+                    record.warnings.push(format!(
+                        "the sysctls' values from before could not be remembered: {error}; those that a later topology \
+                         drops stay until the reboot"
                     ));
                 }
                 record.state = if number == 0 { State::Ok } else { State::Refused };

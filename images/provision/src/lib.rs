@@ -12,6 +12,7 @@
 //! | `apply` | what happens when an operator applies a topology |
 //! | `plan` | what a topology changes, on all hosts |
 //! | `steps` | what is done with changed files, in order |
+//! | `sysctls` | what kernel parameters get back that a topology no longer sets |
 
 pub mod apply;
 pub mod boot;
@@ -22,6 +23,7 @@ pub mod plan;
 pub mod prepared;
 pub mod source;
 pub mod steps;
+pub mod sysctls;
 pub mod tell;
 pub mod tree;
 

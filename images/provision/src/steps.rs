@@ -2,10 +2,11 @@
 
 use fairway_gen::render::Files;
 
+use crate::sysctls::DIRECTORY as SYSCTLS;
+
 const DIRECTOR: &str = "etc/fairway/director.toml";
 const GUE: &str = "etc/fairway/gue-open.batch";
 const MODULES: &str = "etc/modules-load.d/";
-const SYSCTLS: &str = "etc/sysctl.d/";
 const NETWORKS: &str = "etc/systemd/network/";
 const NETWORKD: &str = "etc/systemd/networkd.conf.d/";
 const FIREWALL: &str = "etc/nftables.d/";

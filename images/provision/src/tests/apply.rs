@@ -193,3 +193,71 @@ fn the_plan_is_about_all_hosts() {
     assert_eq!(plan.others("lb2"), ["web3", "lb1"]);
     assert!(plan.render("lb2", true).contains("+name = \"web3\""), "{}", plan.render("lb2", true));
 }
+
+/// The kernel's parameters as systemd-sysctl would leave them.
+fn set_sysctls(machine: &Box) {
+    let text = fs::read_to_string(machine.path("run/sysctl.d/60-fairway.conf")).unwrap_or_default();
+    for (key, value) in text.lines().filter_map(|line| line.split_once(" = ")) {
+        let path = format!("proc/sys/{}", key.trim_start_matches('-').replace('.', "/"));
+        if machine.path(&path).exists() {
+            machine.put(&path, format!("{value}\n"));
+        }
+    }
+}
+
+#[test]
+fn sysctls_that_are_no_longer_set_get_back_what_they_had() {
+    let (all, announce) =
+        ("proc/sys/net/ipv4/conf/all/send_redirects", "proc/sys/net/ipv4/conf/all/arp_announce");
+    let eth0 = "proc/sys/net/ipv4/conf/eth0/send_redirects";
+    let (conntrack, reuse) = ("proc/sys/net/ipv4/vs/conntrack", "proc/sys/net/ipv4/vs/conn_reuse_mode");
+    let machine = Box::new("web2");
+    machine.put("credentials/fairway.topology", topology());
+    machine.put(all, "1\n");
+    // Somebody has set this one otherwise, and should have it back.
+    machine.put(announce, "8\n");
+    write_record(&machine.places, &machine.boot()).unwrap();
+    // Interfaces are renamed and modules loaded later.
+    machine.put("proc/sys/net/ipv4/conf/default/send_redirects", "1\n");
+    machine.put(eth0, "1\n");
+    set_sysctls(&machine);
+    assert_eq!(machine.read(announce), "2\n");
+
+    let director = changed("directors = [\"lb1\", \"lb2\"]", "directors = [\"lb1\", \"web2\"]")
+        .replace("real-servers = { web1 = {}, web2 = {} }", "real-servers = { web1 = {} }");
+    applied(&machine, &director, &["is-active"]).0.unwrap();
+    assert_eq!(machine.read(announce), "8", "what it had before the boot");
+    machine.put(conntrack, "1\n");
+    machine.put(reuse, "0\n");
+    set_sysctls(&machine);
+    assert_eq!((machine.read(all), machine.read(eth0)), ("0\n".to_owned(), "0\n".to_owned()));
+
+    applied(&machine, &topology(), &[]).0.unwrap();
+    assert_eq!((machine.read(all), machine.read(eth0)), ("1".to_owned(), "1".to_owned()));
+    assert_eq!(
+        (machine.read(conntrack), machine.read(reuse)),
+        ("0".to_owned(), "1".to_owned()),
+        "the kernel's"
+    );
+}
+
+#[test]
+fn sysctls_of_a_topology_that_is_taken_back() {
+    let announce = "proc/sys/net/ipv4/conf/all/arp_announce";
+    let machine = Box::new("web2");
+    machine.put("credentials/fairway.topology", changed("web1 = {}, web2 = {}", "web1 = {}"));
+    machine.put(announce, "8\n");
+    write_record(&machine.places, &machine.boot()).unwrap();
+    machine.put("new.toml", topology());
+    let wish = Wish { topology: machine.path("new.toml"), yes: true, ..Wish::default() };
+    let mut seen = Vec::new();
+    let mut run = |words: &[&str]| {
+        if words.contains(&"systemd-sysctl.service") {
+            set_sysctls(&machine);
+            seen.push(machine.read(announce).trim().to_owned());
+        }
+        if words[0] == "networkctl" { Err("no".to_owned()) } else { Ok(()) }
+    };
+    apply(&machine.places, &wish, &mut run).unwrap_err();
+    assert_eq!(seen, ["2", "8"], "there and back");
+}

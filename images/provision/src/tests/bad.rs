@@ -193,3 +193,13 @@ fn a_run_that_cannot_be_written() {
     assert_eq!((record.state, record.source), (State::Refused, None));
     has(&record.errors, &["files of lb1 cannot be written", "run/fairway/trees"]);
 }
+
+#[test]
+fn a_var_that_is_full_is_told() {
+    let machine = Box::new("lb1");
+    machine.put("medium/topology.toml", topology());
+    let said = "partition fairway-var is full: what is written to /var is lost at reboot";
+    machine.put("run/fairway/var", format!("{said}\n"));
+    let record = boot(&machine.places);
+    assert_eq!((record.state, record.warnings), (State::Ok, vec![said.to_owned()]));
+}
