@@ -7,6 +7,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
@@ -22,6 +23,9 @@ const SIZE: (usize, usize) = (80, 24);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// Where systemd-timesyncd, if it runs, says that it has set the clock. Other programs that could are not asked.
+const TIMESYNC: &str = "/run/systemd/timesync";
 
 /// A director that does not answer within this time is shown as that.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -75,6 +79,7 @@ fn look(director: anyhow::Result<Director>) -> Screen {
     };
     Screen {
         now: SystemTime::now(),
+        synchronized: !Path::new(TIMESYNC).exists() || Path::new(TIMESYNC).join("synchronized").exists(),
         name: name.unwrap_or_default(),
         uptime: Duration::from_secs(seconds),
         image: screen::image(&release),

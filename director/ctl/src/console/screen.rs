@@ -38,6 +38,8 @@ pub struct Line {
 pub struct Screen {
     /// By this machine's clock.
     pub now: SystemTime,
+    /// Whether somebody has compared the clock with others since the machine started.
+    pub synchronized: bool,
     /// Host name.
     pub name: String,
     /// Since the machine started.
@@ -129,8 +131,11 @@ impl Screen {
 
     fn head(&self, width: usize) -> Section {
         let mut head = Section::default();
-        let time =
+        let mut time =
             humantime::format_rfc3339_seconds(self.now).to_string().replace('T', " ").replace('Z', " UTC");
+        if !self.synchronized {
+            time.push_str(", not synchronized");
+        }
         let title = &self.image;
         let gap = width.saturating_sub(title.chars().count() + time.len()).max(2);
         head.add(Style::Bold, format!("{title}{:gap$}{time}", ""));

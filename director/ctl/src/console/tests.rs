@@ -66,6 +66,7 @@ fn screen() -> Screen {
     };
     Screen {
         now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_003_600),
+        synchronized: true,
         name: "lb1".to_owned(),
         uptime: Duration::from_secs(3_725),
         image: "Fairway 0.1.0".to_owned(),
@@ -165,6 +166,7 @@ fn nothing_is_known() {
     let empty = Screen {
         name: String::new(),
         image: screen::image(""),
+        synchronized: false,
         addresses: BTreeMap::new(),
         provision: Some(Provision::default()),
         director: Err("no director is on this bus".to_owned()),
