@@ -11,7 +11,7 @@ from typing import Any
 
 from runner.errors import SetupError
 
-from . import initrd
+from . import disk, initrd
 from .client import Client
 from .machine import Direct, Firmware, Machine, Plan
 from .network import Network
@@ -41,9 +41,8 @@ class Image:
         self.root = directory / "fairway-vm.root.raw"
         self.disk = directory / "fairway-vm.raw"
         self.modules = directory / "fairway.modules.tar"
-        # Only where update.py has built it.
-        self.update = directory / "update.tar"
-        for file in (self.kernel, self.root, self.disk, self.modules):
+        self.kernel_image = directory / "fairway-vm.efi"
+        for file in (self.kernel, self.root, self.disk, self.modules, self.kernel_image):
             if not file.exists():
                 raise SetupError(f"{file} is missing: run images/build")
 
@@ -51,11 +50,14 @@ class Image:
 class Cluster:
     """Everything is there once it is made, switched off."""
 
-    def __init__(self, image: Image, topology: Path, firmware: frozenset[str], hosts: frozenset[str] | None = None) -> None:
-        """`firmware`: the hosts that boot a disk by UEFI; `hosts`: those that there are (all, where not said)."""
+    def __init__(
+        self, image: Image, topology: Path, firmware: frozenset[str], hosts: frozenset[str] | None = None, stays: bool = False
+    ) -> None:
+        """`firmware`: the hosts that boot a disk by UEFI; `hosts`: those that there are (all, where not said); `stays`:
+        the others have a disk for /var too."""
         self._scratch = tempfile.TemporaryDirectory(prefix="fairway-guests-")
         self.directory = Path(self._scratch.name)
-        self._image = image
+        self.image = image
         self.topology = topology
         self._parts: list[Any] = []
         parsed = tomllib.loads(topology.read_text())
@@ -74,6 +76,9 @@ class Cluster:
                     else Direct(image.kernel, small, image.root)
                 )
                 plan = Plan(name, number, boot, sockets, self._credentials(name))
+                if stays and name not in firmware:
+                    plan.var = self.directory / f"{name}-var"
+                    disk.var(plan.var)
                 self.machines[name] = self._keep(Machine(plan, self.directory))
             self.client = self._keep(Client("client", networks[CLIENT_NETWORK].socket, CLIENT_ADDRESSES))
         except BaseException:
@@ -112,8 +117,8 @@ def firmware_boot(image: Image, directory: Path) -> Firmware:
         raise SetupError("this machine lacks packages: apt-get install ovmf")
     variables = directory / "variables"
     shutil.copy(code.with_name(code.name.replace("CODE", "VARS")), variables)
-    disk = directory / "disk"
-    subprocess.run(["cp", "--sparse=always", image.disk, disk], check=True)
-    with disk.open("r+b") as file:
+    copy = directory / "disk"
+    subprocess.run(["cp", "--sparse=always", image.disk, copy], check=True)
+    with copy.open("r+b") as file:
         file.truncate(DISK_SIZE)
-    return Firmware(code, variables, disk, image.update if image.update.exists() else None)
+    return Firmware(code, variables, copy)

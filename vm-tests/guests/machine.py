@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
 import shlex
 import socket
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from runner.errors import SetupError
 
+from . import disk
 from .commands import Commands, Failed
 
 # Until the shell answers. Five machines that boot at once on two processors that do other things as well need minutes.
@@ -27,7 +29,8 @@ MEMORY_MB = 448
 # SMBIOS, which has room for some tens of kilobytes in all.
 FW_CFG_NAME = 55 - len("opt/io.systemd.credentials/")
 
-KERNEL_ARGUMENTS = "console=ttyS0 quiet panic=-1 mitigations=off systemd.firstboot=off systemd.show_status=no net.ifnames=0"
+# The check of the timer fails, and the kernel panics, where the emulation stands still for a moment.
+KERNEL_ARGUMENTS = "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off systemd.firstboot=off systemd.show_status=no net.ifnames=0"
 
 SHELL_UNIT = """[Unit]
 Description=Root shell of the tests
@@ -57,24 +60,31 @@ class Direct:
 
 @dataclass(frozen=True)
 class Firmware:
-    """Boot a disk by UEFI. `disk` is written to; `variables` are the firmware's own, written to too. `second` is another
-    disk, only read."""
+    """Boot a disk by UEFI. `disk` is written to; `variables` are the firmware's own, written to too."""
 
     code: Path
     variables: Path
     disk: Path
-    second: Path | None
 
 
 @dataclass
 class Plan:
-    """What a guest is made of. Networks are VDE sockets; the first is eth1, the next eth2."""
+    """What a guest is made of; what is changed counts from the next start on. Networks are VDE sockets; the first is
+    eth1, the next eth2."""
 
     name: str
     number: int
     boot: Direct | Firmware
     networks: list[Path]
     credentials: dict[str, str | Path] = field(default_factory=dict)
+    # More disks.
+    var: Path | None = None
+    var_read_only: bool = False
+    medium: Path | None = None
+    # What the clock says at the start, in UTC.
+    clock: str | None = None
+    # Whether the cable of eth1 is plugged in.
+    cable: bool = True
 
 
 class Machine(Commands):
@@ -82,14 +92,13 @@ class Machine(Commands):
 
     def __init__(self, plan: Plan, directory: Path) -> None:
         self.name = plan.name
-        self._plan = plan
-        self._directory = directory / plan.name
-        self._directory.mkdir()
+        self.plan = plan
+        self.directory = directory / plan.name
+        self.directory.mkdir()
         self._process: subprocess.Popen[bytes] | None = None
         self._shell: socket.socket | None = None
         self._pending = b""
         self._sequence = 0
-        self._credentials = self._write_credentials()
 
     # Power
 
@@ -103,14 +112,16 @@ class Machine(Commands):
             return
         self._reap()
         for leftover in ("shell", "qmp"):
-            (self._directory / leftover).unlink(missing_ok=True)
-        console = self._directory / "console.log"
-        with (self._directory / "qemu.log").open("ab") as log:
+            (self.directory / leftover).unlink(missing_ok=True)
+        console = self.directory / "console.log"
+        with (self.directory / "qemu.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(console), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
         # At once: what the guest says before somebody listens is lost.
         self._shell = self._open("shell")
+        if not self.plan.cable:
+            self.block()
 
     def crash(self) -> None:
         """Takes its power away."""
@@ -152,13 +163,27 @@ class Machine(Commands):
     def close(self) -> None:
         self.crash()
 
+    def insert(self, files: dict[str, str]) -> None:
+        """From the next start on there is a disk labelled FAIRWAY with these files."""
+        self.plan.medium = self.directory / "medium"
+        disk.labelled(self.plan.medium, "FAIRWAY", files)
+
+    @staticmethod
+    def sha256(text: str) -> str:
+        """In hexadecimal digits, as sha256sum prints it."""
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def write(self, path: str, text: str) -> None:
+        """Writes a file of its own."""
+        self.succeed(f"base64 -d >{path} <<<{base64.b64encode(text.encode()).decode()}")
+
     def console_text(self) -> str:
         """What it has said on its serial console since it was last switched on."""
-        file = self._directory / "console.log"
+        file = self.directory / "console.log"
         return file.read_text(errors="replace") if file.exists() else ""
 
     def _last_words(self) -> str:
-        log = (self._directory / "qemu.log").read_text(errors="replace")
+        log = (self.directory / "qemu.log").read_text(errors="replace")
         return f"{self.console_text()[-1500:]}{log[-500:]}"
 
     # Commands
@@ -221,7 +246,7 @@ class Machine(Commands):
     # QEMU
 
     def _command(self, console: Path) -> list[str]:
-        plan = self._plan
+        plan = self.plan
         firmware = isinstance(plan.boot, Firmware)
         argv = [
             "qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=128", "-cpu", "max", "-m", str(MEMORY_MB),
@@ -229,8 +254,8 @@ class Machine(Commands):
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
             "-uuid", f"f41a7a9e-5d0b-4d4d-8a3d-{plan.number:012x}",
             "-serial", f"file:{console}",
-            "-qmp", f"unix:{self._directory}/qmp,server=on,wait=off",
-            "-chardev", f"socket,id=shell,path={self._directory}/shell,server=on,wait=off",
+            "-qmp", f"unix:{self.directory}/qmp,server=on,wait=off",
+            "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=shell,name=test.shell",
             "-device", "virtio-rng-pci",
         ]  # fmt: skip
@@ -241,11 +266,6 @@ class Machine(Commands):
                 "-drive", f"if=none,id=disk,file={plan.boot.disk},format=raw,cache=unsafe",
                 "-device", "virtio-blk-pci,drive=disk,bootindex=1",
             ]  # fmt: skip
-            if plan.boot.second is not None:
-                argv += [
-                    "-drive", f"if=none,id=second,file={plan.boot.second},format=raw,read-only=on",
-                    "-device", "virtio-blk-pci,drive=second",
-                ]  # fmt: skip
         else:
             argv += [
                 "-kernel", str(plan.boot.kernel), "-initrd", str(plan.boot.initrd),
@@ -253,12 +273,21 @@ class Machine(Commands):
                 "-drive", f"if=none,id=disk,file={plan.boot.root},format=raw,read-only=on,file.locking=off",
                 "-device", "virtio-blk-pci,drive=disk",
             ]  # fmt: skip
+        for name, file, read_only in (("var", plan.var, plan.var_read_only), ("medium", plan.medium, True)):
+            if file is not None:
+                options = "read-only=on" if read_only else "cache=unsafe"
+                argv += [
+                    "-drive", f"if=none,id={name},file={file},format=raw,{options}",
+                    "-device", f"virtio-blk-pci,drive={name}",
+                ]  # fmt: skip
+        if plan.clock is not None:
+            argv += ["-rtc", f"base={plan.clock}"]
         for index, network in enumerate(plan.networks, 1):
             argv += [
                 "-netdev", f"vde,id=net{index},sock={network}",
                 "-device", f"virtio-net-pci,id=virtio-net-pci.{index},netdev=net{index},mac={_mac(plan.number, index)},romfile=",
             ]  # fmt: skip
-        for name, file in self._credentials.items():
+        for name, file in self._write_credentials().items():
             if len(name) <= FW_CFG_NAME:
                 argv += ["-fw_cfg", f"name=opt/io.systemd.credentials/{name},file={file}"]
             else:
@@ -269,7 +298,7 @@ class Machine(Commands):
         return argv
 
     def _write_credentials(self) -> dict[str, Path]:
-        plan = self._plan
+        plan = self.plan
         texts: dict[str, str | Path] = {
             "system.hostname": plan.name,
             "systemd.extra-unit.test-shell.service": SHELL_UNIT,
@@ -285,7 +314,7 @@ class Machine(Commands):
             if isinstance(value, Path):
                 files[name] = value
                 continue
-            files[name] = self._directory / f"credential-{len(files)}"
+            files[name] = self.directory / f"credential-{len(files)}"
             files[name].write_text(value)
         return files
 
@@ -310,12 +339,12 @@ class Machine(Commands):
         while True:
             channel = socket.socket(socket.AF_UNIX)
             try:
-                channel.connect(str(self._directory / name))
+                channel.connect(str(self.directory / name))
                 return channel
             except OSError:
                 channel.close()
                 if not self.running or time.monotonic() > end:
-                    log = (self._directory / "qemu.log").read_text(errors="replace")
+                    log = (self.directory / "qemu.log").read_text(errors="replace")
                     raise SetupError(f"QEMU for {self.name} did not start: {log[-1000:]}") from None
                 time.sleep(0.05)
 

@@ -1,43 +1,139 @@
-"""Two versions of the image, the second as a signed update to the first."""
+"""The next version of an image, as a signed update: the same files under another version, so that it takes seconds."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
+import shutil
 import subprocess
-import tarfile
 import tempfile
 from pathlib import Path
 
 from runner.errors import SetupError
 
-BUILD = Path(__file__).resolve().parents[2] / "images/build"
-OLD, NEW = "0.0.1", "0.0.2"
+from . import disk
+from .cluster import Image
+
+IMAGES = Path(__file__).resolve().parents[2] / "images"
+TOOLS = IMAGES / ".cache/tools"
+# The tools that made the image are a root directory of their own; the work is below /mnt there.
+INSIDE = 'mount --bind "$1" "$0/mnt" && mount -t proc proc "$0/proc" && exec chroot "$0" "${@:2}"'
+
+ROOT = """[Partition]
+Type=root
+Format=erofs
+Compression=lz4
+CopyFiles=/mnt/tree:/
+Minimize=best
+Verity=data
+VerityMatchKey=root
+SplitName=root
+"""
+HASHES = """[Partition]
+Type=root-verity
+Verity=hash
+VerityMatchKey=root
+Minimize=best
+SplitName=verity
+"""
 
 
-def build(options: list[str], into: Path) -> tuple[Path, dict[str, str]]:
-    """Builds both below a directory. Returns the directory of the older one, in which `update.tar` is the newer one's
-    files with the signature, and what the script is told of the versions."""
-    old, new = into / "old", into / "new"
+def version(image: Image) -> str:
+    """What an image calls itself."""
+    text = image.kernel_image.read_bytes()
+    at = text.index(b"\nIMAGE_VERSION=") + len(b"\nIMAGE_VERSION=")
+    return text[at : text.index(b"\n", at)].decode().strip('"')
+
+
+def following(old: str) -> str:
+    """Another version of the same length: what is longer would not fit where it is put."""
+    return old[:-1] + str((int(old[-1]) + 1) % 10)
+
+
+def build(image: Image, medium: Path) -> tuple[str, str]:
+    """Makes the update a file system, with the key that it is signed with. Returns both versions."""
+    if not (TOOLS / "mnt").is_dir():
+        raise SetupError(f"{TOOLS} is missing: run images/build")
+    old = version(image)
+    new = following(old)
+    with tempfile.TemporaryDirectory(prefix="fairway-update-") as name:
+        work = Path(name)
+        _root(image, work, old, new)
+        definitions = work / "definitions"
+        definitions.mkdir()
+        (definitions / "10-root.conf").write_text(ROOT)
+        (definitions / "20-hashes.conf").write_text(HASHES)
+        parts = json.loads(
+            _inside(
+                work, "systemd-repart", "--empty=create", "--size=auto", "--dry-run=no", "--offline=yes", "--split=yes",
+                "--json=short", "--no-pager", "--definitions=/mnt/definitions", "/mnt/new.raw",
+            )
+        )  # fmt: skip
+        hashes = {part["roothash"] for part in parts if part.get("roothash")}
+        if len(hashes) != 1:
+            raise SetupError(f"systemd-repart does not tell the root's hash: {parts}")
+        root_hash = hashes.pop()
+        update = work / "update"
+        update.mkdir()
+        (work / "new.root.raw").rename(update / f"fairway_{new}_{root_hash[:32]}.root.raw")
+        (work / "new.verity.raw").rename(update / f"fairway_{new}_{root_hash[32:]}.verity.raw")
+        (update / f"fairway_{new}.efi").write_bytes(_kernel(image.kernel_image.read_bytes(), old, new, root_hash))
+        sums = [f"{_sha256(file)}  {file.name}\n" for file in sorted(update.iterdir())]
+        (update / "SHA256SUMS").write_text("".join(sums))
+        _sign(update)
+        size = sum(file.stat().st_size for file in update.iterdir())
+        disk.of_directory(medium, "update", update, size * 5 // 4)
+    return old, new
+
+
+def _root(image: Image, work: Path, old: str, new: str) -> None:
+    """The files of the image, with another version."""
+    shutil.copy(image.root, work / "old.raw")
+    _inside(work, "fsck.erofs", "--extract=/mnt/tree", "/mnt/old.raw")
+    release = work / "tree/usr/lib/os-release"
+    text = release.read_text()
+    if f"IMAGE_VERSION={old}" not in text.replace('"', ""):
+        raise SetupError(f"the image's os-release does not say that it is {old}")
+    release.write_text(text.replace(old, new))
+
+
+def _kernel(kernel: bytes, old: str, new: str, root_hash: str) -> bytes:
+    """The kernel file of the image, for another root."""
+    text = kernel.decode("latin-1")
+    text, versions = re.subn(rf'(\nIMAGE_VERSION="?){re.escape(old)}', rf"\g<1>{new}", text)
+    text, hashes = re.subn(r"\broothash=[0-9a-f]{64}\b", f"roothash={root_hash}", text)
+    if not versions or not hashes:
+        raise SetupError(f"the image's kernel file names {versions} versions and {hashes} root hashes")
+    return text.encode("latin-1")
+
+
+def _sign(update: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="fairway-gpg-") as home:
-        environment = {**os.environ, "GNUPGHOME": home}
-        key = Path(home) / "key.gpg"
 
         def gpg(*arguments: str | Path) -> None:
             done = subprocess.run(
                 ["gpg", "--batch", "--quiet", "--passphrase", "", *arguments],
-                check=False, text=True, capture_output=True, env=environment,
+                check=False, text=True, capture_output=True, env={**os.environ, "GNUPGHOME": home},
             )  # fmt: skip
             if done.returncode != 0:
                 raise SetupError(f"gpg {' '.join(map(str, arguments))}: {done.stderr.strip()}")
 
         gpg("--quick-gen-key", "updates@example.org", "ed25519", "sign", "never")
-        gpg("--output", key, "--export", "updates@example.org")
-        for version, out in ((NEW, new), (OLD, old)):
-            command = [BUILD, *options, "--version", version, "--update-key", key, "--out", out]
-            subprocess.run(command, check=True)
-        update = new / "update-vm"
+        gpg("--output", update / "key.gpg", "--export", "updates@example.org")
         gpg("--output", update / "SHA256SUMS.gpg", "--detach-sign", update / "SHA256SUMS")
-    with tarfile.open(old / "update.tar", "w") as archive:
-        for file in sorted(update.iterdir()):
-            archive.add(file, file.name)
-    return old, {"OLD": OLD, "NEW": NEW}
+        subprocess.run(["gpgconf", "--kill", "all"], check=False, env={**os.environ, "GNUPGHOME": home})
+
+
+def _inside(work: Path, *command: str) -> str:
+    argv = ["unshare", "--mount", "bash", "-c", INSIDE, str(TOOLS), str(work), *command]
+    done = subprocess.run(argv, check=False, text=True, capture_output=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise SetupError(f"{command[0]}: {done.stderr.strip()[-1000:]}")
+    return done.stdout
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
