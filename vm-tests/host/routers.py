@@ -92,6 +92,11 @@ class Daemon:
         self.process.wait()
         return t
 
+    def lose(self, router: Router) -> None:
+        """The host loses its power: nothing runs there, and nothing of the router is left."""
+        self.kill()
+        _clean(self.host, router)
+
     def signal(self, number: int) -> float:
         t = now()
         self.process.send_signal(number)

@@ -53,7 +53,7 @@ def announced(bench, vip: str, excluded: str, kinds: tuple[str, ...], forged: tu
 
     wait("two bursts and a refresh", lambda: whole(vip) and whole(excluded), 40, 0.05)
     time.sleep(0.5)
-    ours.stop()
+    ours.lose(router.but(vips=(vip, excluded)))
     for address in (vip, excluded):
         seen = wire.of(address)
         for kind in kinds:

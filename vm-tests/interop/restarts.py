@@ -86,7 +86,7 @@ def restart_by_systemd_at_10ms_and_by_unicast(bench) -> None:
         assert not gone and not came, f"left our director: {gone}; taken over: {came}; our log: {ours.log()[-3000:]}"
         ours.stop()
         bench.alone(bench.b, bench.a, VIP, 20)
-        other.stop()
+        other.lose(router)
         ours.end()
 
 

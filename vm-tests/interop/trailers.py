@@ -46,10 +46,9 @@ def trailers_between_ourselves(bench) -> None:
         came = [line for line in taken.end(vip) if "eth0" in line]
         assert not came, f"the other director took over: {came}"
         assert "dropped a packet" not in ours.log() + other.log(), ours.log() + other.log()
-        ours.stop()
-        bench.alone(bench.b, bench.a, vip, 20)
+        ours.lose(router)
         if not router.unicast:
-            other.stop()
+            other.lose(router)
     stranger = bench.up(fairway, bench.a, strong.but(extra=keys(bench, 2, active=2)))
     wait("both are master", lambda: bench.a.holds(VIP) and bench.b.holds(VIP), 20)
     for daemon in (stranger, other):
