@@ -40,7 +40,7 @@ class Image:
         self.kernel = directory / "fairway-vm.vmlinuz"
         self.root = directory / "fairway-vm.root.raw"
         self.disk = directory / "fairway-vm.raw"
-        self.modules = directory / "fairway.modules.tar"
+        self.modules = directory / "fairway-vm.modules.tar"
         self.kernel_image = directory / "fairway-vm.efi"
         for file in (self.kernel, self.root, self.disk, self.modules, self.kernel_image):
             if not file.exists():

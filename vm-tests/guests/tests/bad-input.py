@@ -12,7 +12,7 @@ topology = {"fairway.topology": lb1.plan.credentials["fairway.topology"]}
 
 def told(machine, *words: str) -> dict:
     """What `fairwayctl provision --json` says, with these words in it and in the journal."""
-    machine.wait_for_file("/run/fairway/provision.json", timeout=PATIENCE)
+    machine.wait_for_file("/run/fairway/provision.json")
     record = json.loads(machine.execute("fairwayctl provision --json")[1])
     said = " ".join(record["errors"] + record["warnings"])
     journal = machine.succeed("journalctl --boot --identifier fairway-provision --priority warning --output cat")
@@ -36,6 +36,9 @@ def power_cut() -> None:
 
 
 def serve(names: set[str]) -> None:
+    lb1.wait_for_unit("fairway-director.service")
+    for name in names:
+        {"web1": web1, "web2": web2}[name].wait_for_open_port(80)
     for name in ("web1", "web2"):
         wait = lb1.wait_until_succeeds if name in names else lb1.wait_until_fails
         wait(up(name), timeout=PATIENCE)
@@ -47,7 +50,7 @@ with subtest("a machine without a topology waits for one"):
     del lb2.plan.credentials["fairway.topology"]
     start_all()
     record = told(lb2)
-    assert record["state"] == "none" and "source" not in record, f"{record}"
+    assert (record["state"], record["source"]) == ("none", None), f"{record}"
     lb2.fail("fairwayctl provision")
     assert "there is no topology" in lb2.console_text()
     shown(lb2, "there is no topology", "fairwayctl apply")
@@ -98,6 +101,7 @@ with subtest("disks that take nothing, and a cable that is not there"):
     shown(web1, "partition fairway-var can only be read")
     serve({"web1", "web2"})
     told(lb2)
+    lb2.wait_for_unit("fairway-director.service")
     lb2.wait_until_succeeds("fairwayctl status --json | jq -e '.groups[0].state == \"fault\"'", timeout=PATIENCE)
     shown(lb2, "edge fault")
     lb2.unblock()
