@@ -27,6 +27,11 @@ with subtest("the bus"):
     lb1.fail("setpriv --reuid nobody --clear-groups fairwayctl failover edge")
     lb1.succeed(holds())
 
+with subtest("the screen, without anybody having logged in"):
+    for machine, words in ((lb1, ("lb1, director of cluster guests", "edge master")), (web1, ("web1, real-server of cluster guests",))):
+        for word in words:
+            machine.wait_until_succeeds(f"tr -s ' ' </dev/vcs1 | grep -cF '{word}'", timeout=PATIENCE)
+
 with subtest("the journal"):
     events = "journalctl --unit fairway-director.service --output json --output-fields FAIRWAY_EVENT,EVENT,MESSAGE"
     lb1.succeed(f"{events} | grep -c 'backup -> master'")
