@@ -1,13 +1,21 @@
-//! What becomes of this process before it runs somebody's script: it gives up everything the director is allowed.
+//! What becomes of this process before it runs somebody's script: it gives up everything the director is allowed. It
+//! stays beside the script, and ends with everything that has come of it, wherever in the tree of processes that is.
 
+mod offspring;
+
+use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use caps::CapSet;
+use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::{Uid, User, setgid, setgroups, setuid};
+use nix::sys::signal::{SigSet, Signal, raise};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, Uid, User, setgid, setgroups, setuid};
 
 /// Who runs scripts where the director is root, which its units avoid.
 const NOBODY: &str = "nobody";
@@ -21,13 +29,43 @@ const LIMITS: [(Resource, u64); 4] = [
     (Resource::RLIMIT_NPROC, 1024),
 ];
 
-/// Becomes `command`, without capabilities, without a way to get any, and within limits. Returns only if that
-/// cannot be done.
+/// What has been killed is gone in milliseconds, unless it hangs in the kernel; then it is left to go by itself.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs `command` without capabilities, without a way to get any, and within limits; and ends as it ends. What it
+/// leaves behind is killed, and all of it when this process gets SIGTERM or its parent is gone.
+///
+/// Processes that detach themselves (`setsid`, a second fork) are the script's all the same: whoever loses its parent
+/// becomes a child of this process.
 ///
 /// # Errors
 /// What could not be given up, or why the program cannot be run.
-pub fn become_script(command: &[String]) -> anyhow::Result<()> {
+pub fn run_script(command: &[String]) -> anyhow::Result<ExitCode> {
     let Some((program, arguments)) = command.split_first() else { bail!("there is no command to run") };
+    give_up_rights()?;
+    prctl::set_child_subreaper(true).context("cannot keep a script's processes together")?;
+    // After the change of user, which forgets it.
+    prctl::set_pdeathsig(Signal::SIGTERM).context("cannot end with the director")?;
+    let awaited: SigSet = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
+    awaited.thread_block().context("cannot wait for signals")?;
+    // In a group of its own: `kill 0` is an idiom of scripts.
+    let child = Command::new(program)
+        .args(arguments)
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("{program} cannot be run"))?;
+    let ended = wait(Pid::from_raw(i32::try_from(child.id())?), &awaited);
+    offspring::end(PATIENCE);
+    match ended? {
+        Some(WaitStatus::Exited(_, code)) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),
+        Some(WaitStatus::Signaled(_, signal, _)) => die_of(signal, &awaited),
+        _ => die_of(Signal::SIGTERM, &awaited),
+    }
+}
+
+fn give_up_rights() -> anyhow::Result<()> {
+    // The director is the last that the kernel ends when memory is short, its scripts are not. It helps where it can.
+    let _less_protected = fs::write("/proc/self/oom_score_adj", "500");
     prctl::set_no_new_privs().context("cannot give up new privileges")?;
     for (resource, most) in LIMITS {
         // What is limited more than that already stays so.
@@ -46,6 +84,32 @@ pub fn become_script(command: &[String]) -> anyhow::Result<()> {
     for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
         caps::clear(None, set).with_context(|| format!("cannot give up {set:?} capabilities"))?;
     }
-    let error = Command::new(program).args(arguments).exec();
-    Err(error).with_context(|| format!("{program} cannot be run"))
+    Ok(())
+}
+
+/// How the script ended; `None` if it is to be ended.
+fn wait(script: Pid, awaited: &SigSet) -> anyhow::Result<Option<WaitStatus>> {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => {
+                // One that came since is waited for no longer than one that comes.
+                if awaited.wait()? != Signal::SIGCHLD {
+                    return Ok(None);
+                }
+            }
+            Ok(ended) if ended.pid() == Some(script) => return Ok(Some(ended)),
+            // An orphan that was adopted, or nothing yet.
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).context("cannot wait for the script"),
+        }
+    }
+}
+
+/// Ends by a signal, as the script did, but without a second core file.
+fn die_of(signal: Signal, awaited: &SigSet) -> anyhow::Result<ExitCode> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    awaited.thread_unblock()?;
+    raise(signal)?;
+    // One that this process ignores, as Rust's programs do with SIGPIPE. Shells say it so.
+    Ok(ExitCode::from(128_u8.wrapping_add(signal as u8)))
 }

@@ -63,7 +63,7 @@ enum Verb {
     Check,
     /// Remove what a dead director left: virtual IPs and IPVS services
     Release,
-    /// Give up all rights and become a script check (the director uses this itself)
+    /// Give up all rights and run a script (the director uses this itself)
     #[command(hide = true)]
     Exec {
         /// The program and its arguments
@@ -74,6 +74,13 @@ enum Verb {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Before there are other threads, which would take its signals.
+    if let Some(Verb::Exec { command }) = &arguments.verb {
+        return exec::run_script(command).unwrap_or_else(|error| {
+            eprintln!("fairway-director: {}", with_causes(&error));
+            ExitCode::FAILURE
+        });
+    }
     let (log, events) = match log::init(arguments.log_level.as_deref()) {
         Ok(started) => started,
         Err(error) => {
@@ -87,7 +94,7 @@ fn main() -> ExitCode {
         Verb::Check => config::load(&arguments.config)
             .map(|_| println!("{}: valid", arguments.config.display()))
             .map_err(anyhow::Error::from),
-        Verb::Exec { command } => exec::become_script(command),
+        Verb::Exec { .. } => Ok(()), // has been done
         Verb::Release => release::release(&arguments.config),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };

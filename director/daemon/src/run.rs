@@ -135,6 +135,8 @@ impl Director {
         tokio::spawn(notifications::run(events, wanted, flushes, deliveries));
         let (bfd_sessions, inherited): (Vec<_>, _) =
             inherited.into_iter().partition(|(name, _)| name == bfd::STATE);
+        let (health, inherited): (Vec<_>, _) =
+            inherited.into_iter().partition(|(name, _)| name == services::STATE);
         let heartbeat = Heartbeat::default();
         let (vrrp, vrrp_commands) = Handle::new();
         let (vrrp_sender, vrrp_status) = watch::channel(VrrpStatus::new());
@@ -153,7 +155,7 @@ impl Director {
         tokio::spawn(services::run(
             config.clone(),
             table,
-            Store::from_environment(),
+            services::Before { orders: Store::from_environment(), health: services::Saved::read(health) },
             bfd::paths(bfd_status.clone()),
             vrrp_status.clone(),
             services_commands,
@@ -325,15 +327,18 @@ impl Director {
     /// already, or to systemd.
     async fn pass_on(self, successor: Option<UnixStream>) {
         tracing::info!("handing over: virtual IPs and IPVS stay as they are for the next director");
-        let (answer, sessions) = tokio::join!(
+        let (answer, sessions, health) = tokio::join!(
             patiently(PASS_ON, self.vrrp.ask(|reply| VrrpCommand::PassOn { reply })),
             patiently(PASS_ON, self.bfd.ask(|reply| BfdCommand::PassOn { reply })),
+            patiently(PASS_ON, self.services.ask(|reply| ServicesCommand::PassOn { reply })),
         );
         let sessions = sessions.unwrap_or_else(|error| {
             tracing::warn!("BFD sessions begin anew: {error:#}");
             Vec::new()
         });
-        let answer = answer.map(|descriptors| descriptors.into_iter().chain(sessions).collect::<Vec<_>>());
+        let health = health.inspect_err(|error| tracing::warn!("servers are checked anew: {error:#}")).ok();
+        let rest = sessions.into_iter().chain(health);
+        let answer = answer.map(|descriptors| descriptors.into_iter().chain(rest).collect::<Vec<_>>());
         let kept = match (answer, successor) {
             (Ok(descriptors), Some(successor)) => {
                 let count = descriptors.len();

@@ -226,6 +226,8 @@ pub enum ServicesCommand {
     Reconfigure { config: Box<fairway_config::Config>, reply: Reply<()> },
     /// Delete owned services from the kernel (unless `keep-on-stop`), then answer.
     Stop { reply: Reply<()> },
+    /// Answer with what another process needs to know of servers to go on from here.
+    PassOn { reply: Reply<Named> },
 }
 
 /// Sends requests to a part of the daemon and waits for the answer.

@@ -59,6 +59,12 @@ impl Judge {
         Self { rise: rise.max(1), fall: fall.max(1), fast_fail: false, health: Health::Unknown, against: 0 }
     }
 
+    /// Goes on from a verdict that is known from before.
+    #[must_use]
+    pub fn knowing(self, health: Health) -> Self {
+        Self { health, against: 0, ..self }
+    }
+
     /// Whether a refusal is enough to take a server down.
     #[must_use]
     pub fn fast_fail(self, fast_fail: bool) -> Self {

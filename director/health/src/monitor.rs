@@ -84,11 +84,17 @@ impl Monitor {
     /// verdict, all others stop. Equal subjects share one check. Returns the check of each subject, in order.
     ///
     /// Reports of stopped checks may still arrive; their ids are not among those returned.
+    pub fn watch(&mut self, subjects: &[Subject]) -> Vec<CheckId> {
+        self.resume(subjects, &HashMap::new())
+    }
+
+    /// The same; new checks whose verdict is `known`, by [`Subject::fingerprint`], go on from it as those of a process
+    /// that never ended: they report what differs, and are in no hurry.
     #[expect(
         clippy::mutable_key_type,
         reason = "a compiled pattern caches inside; equality does not look there"
     )]
-    pub fn watch(&mut self, subjects: &[Subject]) -> Vec<CheckId> {
+    pub fn resume(&mut self, subjects: &[Subject], known: &HashMap<String, Verdict>) -> Vec<CheckId> {
         let mut before = std::mem::take(&mut self.running);
         let mut fresh = Vec::new();
         let mut ids = Vec::with_capacity(subjects.len());
@@ -110,7 +116,8 @@ impl Monitor {
         drop(before);
         let count = fresh.len();
         for (index, (subject, id)) in fresh.into_iter().enumerate() {
-            let task = Some(self.start(&subject, id, (index, count)));
+            let verdict = if known.is_empty() { None } else { known.get(&subject.fingerprint()) };
+            let task = Some(self.start(&subject, id, (index, count), verdict.cloned().unwrap_or_default()));
             self.running.insert(subject, Running { id, task });
         }
         ids
@@ -132,28 +139,36 @@ impl Monitor {
             .collect();
         let count = again.len();
         for (index, (subject, id)) in again.into_iter().enumerate() {
-            let task = Some(self.start(&subject, id, (index, count)));
+            let task = Some(self.start(&subject, id, (index, count), Verdict::default()));
             self.running.insert(subject, Running { id, task });
         }
     }
 
     /// Starts a check, as one of several that start together.
-    fn start(&self, subject: &Subject, id: CheckId, (index, count): (usize, usize)) -> Probing {
+    fn start(&self, subject: &Subject, id: CheckId, (index, count): (usize, usize), known: Verdict) -> Probing {
         let check = subject.spec().check();
-        let every = subject.spec().every();
-        let first = Instant::now() + schedule::first_delay(index, count, every);
-        let schedule = Schedule::new(first, every, schedule::phase(id.0))
+        let (every, phase) = (subject.spec().every(), schedule::phase(id.0));
+        let delay = match known.health {
+            Health::Unknown => schedule::first_delay(index, count, every),
+            Health::Up | Health::Down => every.mul_f64(phase),
+        };
+        let schedule = Schedule::new(Instant::now() + delay, every, phase)
             .retry_every(check.retry_every.map(fairway_config::Period::get))
             .jitter(check.jitter.get())
             .clock(self.clock);
-        Probing(self.runtime.spawn(run(subject.clone(), id, schedule, self.reports.clone())))
+        Probing(self.runtime.spawn(run(subject.clone(), id, (schedule, known), self.reports.clone())))
     }
 }
 
-async fn run(subject: Subject, check: CheckId, mut schedule: Schedule, reports: mpsc::Sender<Report>) {
+async fn run(
+    subject: Subject,
+    check: CheckId,
+    (mut schedule, mut last): (Schedule, Verdict),
+    reports: mpsc::Sender<Report>,
+) {
     let spec = subject.spec();
-    let mut judge = Judge::new(spec.rise(), spec.fall()).fast_fail(spec.check().fast_fail);
-    let mut last = Verdict::default();
+    let mut judge =
+        Judge::new(spec.rise(), spec.fall()).fast_fail(spec.check().fast_fail).knowing(last.health);
     let mut told = String::new();
     let mut outcome = Outcome::Inconclusive("".into());
     loop {

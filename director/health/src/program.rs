@@ -1,14 +1,15 @@
 //! Runs somebody's program: without the director's rights, with an end, and with nothing left behind.
 //!
-//! It gets a process group of its own, which is killed with all that is in it when the caller stops waiting, and when
-//! the program has ended and left something behind.
+//! It gets a process group of its own. When the caller stops waiting, and when the program has ended and left something
+//! behind, a launcher is asked to end everything that has come of it; without one, the process group is killed, which
+//! a process that detaches itself has left.
 
 use std::convert::Infallible;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
@@ -19,7 +20,7 @@ const OUTPUT: usize = 512;
 /// What is run.
 #[derive(Debug, Default)]
 pub struct Program<'a> {
-    /// What runs the command with fewer rights, and its arguments; empty: nothing.
+    /// What runs the command with fewer rights, and its arguments; see [`Launcher`](crate::Launcher).
     pub launcher: &'a [String],
     /// The program and its arguments.
     pub command: &'a [String],
@@ -55,13 +56,22 @@ impl Ended {
     }
 }
 
-/// Kills a process group when it goes out of scope.
-struct Group(Pid);
+/// Ends a program when it goes out of scope.
+struct Leash {
+    pid: Pid,
+    /// It runs under a launcher, which has ended everything once it has ended itself.
+    launched: bool,
+    ended: bool,
+}
 
-impl Drop for Group {
+impl Drop for Leash {
     fn drop(&mut self) {
         // Gone already, most of the time.
-        let _gone = killpg(self.0, Signal::SIGKILL);
+        let _gone = match self {
+            Self { launched: true, ended: true, .. } => Ok(()),
+            Self { launched: true, pid, .. } => kill(*pid, Signal::SIGTERM),
+            Self { launched: false, pid, .. } => killpg(*pid, Signal::SIGKILL),
+        };
     }
 }
 
@@ -87,9 +97,11 @@ impl Program<'_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true)
+            // A launcher that is killed could not end what it has launched.
+            .kill_on_drop(self.launcher.is_empty())
             .spawn()?;
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).map(|id| Group(Pid::from_raw(id)));
+        let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+        let mut leash = pid.map(|pid| Leash { pid, launched: !self.launcher.is_empty(), ended: false });
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (mut said, mut complained) = (Vec::new(), Vec::new());
         let talking = async {
@@ -109,7 +121,10 @@ impl Program<'_> {
             never = talking => match never {},
             ended = child.wait() => ended,
         };
-        drop(group);
+        if let Some(leash) = &mut leash {
+            leash.ended = true;
+        }
+        drop(leash);
         Ok(Ended { status: ended?, said: line(&said).or_else(|| line(&complained)) })
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairway_config::{Check, ProbeTransport};
+use sha2::{Digest as _, Sha256};
 
 use crate::Outcome;
 use crate::paths::Paths;
@@ -89,6 +90,7 @@ pub struct Spec {
     port: Option<u16>,
     /// Whether the probe goes to a port at all.
     to_port: bool,
+    digest: u64,
     pub(crate) kind: Kind,
 }
 
@@ -114,8 +116,10 @@ impl Spec {
     /// See [`Error`]; all but [`Error::Port`] can occur.
     pub fn new(check: &Check, launcher: &Launcher) -> Result<Self, Error> {
         let probe = check.probe().ok_or(Error::Kind)?;
+        let without_port = Check { port: None, ..check.clone() };
         Ok(Self {
-            check: Check { port: None, ..check.clone() },
+            digest: digest(&without_port),
+            check: without_port,
             port: check.port,
             to_port: probe.transport() != ProbeTransport::None,
             kind: compile::kind(probe, launcher)?,
@@ -160,6 +164,12 @@ impl Spec {
     fn counts_itself(&self) -> bool {
         matches!(self.kind, Kind::Bfd(_))
     }
+}
+
+/// Equal checks have equal digests, in every process of a release. Of another release it may be another one.
+fn digest(check: &Check) -> u64 {
+    let digest = Sha256::digest(format!("{check:?}"));
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 impl PartialEq for Spec {
@@ -216,6 +226,11 @@ impl Subject {
             Kind::Bfd(paths) => paths.changed(self.target.address.ip(), seen).await,
             _ => std::future::pending().await,
         }
+    }
+
+    /// A name for it that another process can know it by: equal subjects have equal ones.
+    pub fn fingerprint(&self) -> String {
+        format!("{} {:016x}", self.target, self.spec.digest)
     }
 
     /// Where it is probed.

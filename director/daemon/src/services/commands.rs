@@ -35,6 +35,11 @@ impl Task {
                 Ok(()) => self.answer_when_done(None, reply),
                 Err(failure) => answer(reply, Err(Refused(failure.to_string()))),
             },
+            ServicesCommand::PassOn { reply } => {
+                let fingerprint = |check| self.subjects.get(&check).map(Subject::fingerprint);
+                let saved = self.desired.save(fingerprint, std::time::Instant::now());
+                answer(reply, saved.write().map_err(|error| Refused(error.to_string())));
+            }
             // Ends the loop; it is not handled here.
             ServicesCommand::Stop { reply } => answer(reply, Ok(())),
         }

@@ -12,6 +12,7 @@
 //! drained server has weight 0 wherever it would be in the table. While a service with a sorry server has lost its
 //! quorum, the sorry server is in the table and all others are down.
 
+mod inherit;
 mod query;
 mod quorum;
 mod weight;

@@ -9,6 +9,7 @@ mod desired;
 mod detour;
 mod once;
 mod overrides;
+mod passing;
 mod plan;
 mod prober;
 mod view;
@@ -28,6 +29,7 @@ use tracing::{error, info, warn};
 
 use self::desired::{Change, Desired, QuorumChange, QuorumState};
 pub use self::overrides::{Order, Override, Store, after};
+pub use self::passing::{STATE, Saved};
 use self::plan::Plan;
 use self::prober::Prober;
 use crate::status::{Refused, Reply, ServicesCommand, ServicesStatus, VrrpStatus};
@@ -53,6 +55,15 @@ pub(crate) fn verify(config: &Config) -> Result<(), Error> {
     Plan::new(config, &Paths::default()).map(drop)
 }
 
+/// What outlives a director.
+#[derive(Debug, Default)]
+pub(crate) struct Before {
+    /// The operator's orders.
+    pub(crate) orders: Store,
+    /// What the process before knew of servers.
+    pub(crate) health: Saved,
+}
+
 /// Runs the services until [`ServicesCommand::Stop`] has been carried out, or, leaving the kernel's table as it
 /// is, until the sending side of `commands` is gone.
 ///
@@ -61,7 +72,7 @@ pub(crate) fn verify(config: &Config) -> Result<(), Error> {
 pub(crate) async fn run(
     config: Config,
     table: TableHandle,
-    store: Store,
+    before: Before,
     paths: Paths,
     vrrp: watch::Receiver<VrrpStatus>,
     mut commands: mpsc::UnboundedReceiver<ServicesCommand>,
@@ -77,7 +88,8 @@ pub(crate) async fn run(
         vrrp,
         monitor,
         subjects: HashMap::new(),
-        store,
+        saved: before.health,
+        store: before.orders,
         emptied,
         desired: Desired::default(),
         config: None,
@@ -139,6 +151,8 @@ struct Task {
     monitor: Monitor,
     /// What each running check probes.
     subjects: HashMap<CheckId, Subject>,
+    /// What the process before knew, until it is made use of.
+    saved: Saved,
     store: Store,
     /// Where it is told that a drained server has no connections left.
     emptied: mpsc::UnboundedSender<(String, String)>,
@@ -173,10 +187,19 @@ impl Task {
     /// Takes over a configuration, or changes nothing.
     fn configure(&mut self, config: Config) -> Result<(), Error> {
         let plan = Plan::new(&config, &self.paths)?;
-        let checks = self.monitor.watch(&plan.subjects);
+        let saved = std::mem::take(&mut self.saved);
+        let mut known = saved.verdicts();
+        let checks = self.monitor.resume(&plan.subjects, &known);
         self.subjects = checks.iter().copied().zip(plan.subjects.iter().cloned()).collect();
         let (services, probes) = (plan.services.len(), checks.iter().collect::<BTreeSet<_>>().len());
-        self.desired.configure(plan, &checks, std::time::Instant::now());
+        let now = std::time::Instant::now();
+        self.desired.configure(plan, &checks, now);
+        if saved != Saved::default() {
+            let verdict = |(check, subject): (&CheckId, &Subject)| Some((*check, known.remove(&subject.fingerprint())?));
+            let verdicts: HashMap<_, _> = self.subjects.iter().filter_map(verdict).collect();
+            info!(checks = verdicts.len(), "servers' health is known from the process before");
+            self.desired.inherit(&saved, verdicts, now);
+        }
         self.config = Some(config);
         // Numbers of services, and of checks, are others now.
         self.desired.suspend(BTreeSet::new());

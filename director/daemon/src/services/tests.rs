@@ -27,16 +27,16 @@ struct Running {
 
 impl Running {
     fn start(kernel: FakeKernel, config: &str) -> Self {
-        Self::start_with(kernel, config, Store::default())
+        Self::start_with(kernel, config, Before::default())
     }
 
-    fn start_with(kernel: FakeKernel, config: &str, store: Store) -> Self {
+    fn start_with(kernel: FakeKernel, config: &str, before: Before) -> Self {
         let table = TableHandle::spawn_on(kernel.clone()).unwrap();
         let (commands, requests) = Handle::new();
         let (sender, status) = watch::channel(ServicesStatus::new());
         let (vrrp, roles) = watch::channel(VrrpStatus::new());
         let config = Config::from_toml(config).unwrap();
-        let task = tokio::spawn(run(config, table, store, Paths::default(), roles, requests, sender));
+        let task = tokio::spawn(run(config, table, before, Paths::default(), roles, requests, sender));
         Self { kernel, commands, status, vrrp, task }
     }
 
@@ -244,6 +244,32 @@ async fn a_restart_does_not_touch_a_server_before_its_first_verdict() {
 }
 
 #[tokio::test]
+async fn a_restart_with_a_hand_over_flaps_no_server() {
+    let (target, socket) = reserved();
+    let kernel = FakeKernel::default();
+    // Without what the process before knew, the server would be in the table until its second failure.
+    let config = web(target, 3, QUICK).replace("scheduler", "start = \"optimistic\"\nscheduler");
+    let mut running = Running::start(kernel.clone(), &config);
+    running.until(|web| web.real_servers["web1"].health == "down").await;
+    running.until_weight(None).await;
+    let left = running.commands.ask(|reply| ServicesCommand::PassOn { reply }).await.unwrap();
+    drop(running.commands);
+    running.task.await.unwrap();
+    kernel.state().log.clear();
+
+    let health = Saved::read(vec![left]);
+    let mut running = Running::start_with(kernel, &config, Before { health, ..Before::default() });
+    let web = running.until(|_| true).await;
+    assert_eq!(web.real_servers["web1"].health, "down", "known before any probe");
+    // Several probes later.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(running.kernel.state().log, [], "nothing was changed in the kernel");
+    assert_eq!(running.status.borrow()["web"].real_servers["web1"].detail, "connection refused while connecting");
+    let _listener = socket.listen(16).unwrap();
+    running.until_weight(Some(3)).await;
+}
+
+#[tokio::test]
 async fn a_foreign_service_that_becomes_ours_serves_on() {
     let (target, _socket) = reserved();
     let kernel = FakeKernel::default();
@@ -291,11 +317,12 @@ async fn drains_are_in_the_kernel_when_they_are_answered_and_survive_a_reload() 
 async fn orders_outlive_the_director_and_drained_servers_leave() {
     let directory = tempfile::tempdir().unwrap();
     let store = || Store::at(directory.path().join("overrides.json"));
+    let before = || Before { orders: store(), ..Before::default() };
     let kernel = FakeKernel::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = listener.local_addr().unwrap();
     let text = web(target, 3, "tcp = {}\nevery = \"50ms\"");
-    let mut running = Running::start_with(kernel.clone(), &text, store());
+    let mut running = Running::start_with(kernel.clone(), &text, before());
     running.until_weight(Some(3)).await;
     running.order("web", "web1", Override { order: Order::Weight(8), ..DRAIN }).await.unwrap();
     assert_eq!(in_kernel(&kernel, target), Some(8));
@@ -303,7 +330,7 @@ async fn orders_outlive_the_director_and_drained_servers_leave() {
     assert_eq!(in_kernel(&kernel, target), Some(0), "it has a connection");
     drop(running);
 
-    let mut running = Running::start_with(kernel.clone(), &text, store());
+    let mut running = Running::start_with(kernel.clone(), &text, before());
     let web = running.until(|web| web.real_servers["web1"].health == "up").await;
     assert!(web.real_servers["web1"].drained());
     running.until_weight(Some(0)).await;

@@ -31,7 +31,7 @@ const OLDEST: u32 = 1;
 const STATE: &str = "vrrp-state";
 const SOCKET: &str = "vrrp-socket";
 /// All of them. Their order is part of what processes tell each other.
-pub const NAMES: [&str; 3] = [STATE, SOCKET, crate::bfd::STATE];
+pub const NAMES: [&str; 4] = [STATE, SOCKET, crate::bfd::STATE, crate::services::STATE];
 
 /// Older state says nothing about now.
 const OLDEST_STATE: Duration = Duration::from_secs(60);

@@ -14,7 +14,7 @@ static RUNNING: Semaphore = Semaphore::const_new(AT_ONCE);
 /// What is run.
 #[derive(Debug)]
 pub(crate) struct Script {
-    /// What runs the command with fewer rights, and its arguments; empty: nothing.
+    /// What runs the command with fewer rights, and its arguments; see [`Launcher`](crate::Launcher).
     pub(crate) launcher: Vec<String>,
     /// The program and its arguments.
     pub(crate) command: Vec<String>,

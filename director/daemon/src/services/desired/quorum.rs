@@ -70,6 +70,11 @@ impl Tally {
         self.up
     }
 
+    /// As it was before.
+    pub(super) fn resume(&mut self, state: QuorumState) {
+        self.state = state;
+    }
+
     /// The sorry server was found serving.
     pub(super) fn adopt_lost(&mut self) {
         if self.state == QuorumState::Unknown {
