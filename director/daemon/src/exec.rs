@@ -3,18 +3,20 @@
 
 mod offspring;
 
-use std::fs;
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode};
+use std::process::{self, Command, ExitCode};
 use std::time::Duration;
+use std::{fs, io, thread};
 
 use anyhow::{Context as _, bail};
 use caps::CapSet;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, Signal, raise};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::signal::{Signal, raise};
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, Uid, User, setgid, setgroups, setuid};
 
 /// Who runs scripts where the director is root, which its units avoid.
@@ -33,7 +35,8 @@ const LIMITS: [(Resource, u64); 4] = [
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs `command` without capabilities, without a way to get any, and within limits; and ends as it ends. What it
-/// leaves behind is killed, and all of it when this process gets SIGTERM or its parent is gone.
+/// leaves behind is killed, and all of it as soon as nobody reads its output any more: the director has stopped waiting,
+/// or is gone.
 ///
 /// Processes that detach themselves (`setsid`, a second fork) are the script's all the same: whoever loses its parent
 /// becomes a child of this process.
@@ -44,23 +47,29 @@ pub fn run_script(command: &[String]) -> anyhow::Result<ExitCode> {
     let Some((program, arguments)) = command.split_first() else { bail!("there is no command to run") };
     give_up_rights()?;
     prctl::set_child_subreaper(true).context("cannot keep a script's processes together")?;
-    // After the change of user, which forgets it.
-    prctl::set_pdeathsig(Signal::SIGTERM).context("cannot end with the director")?;
-    let awaited: SigSet = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
-    awaited.thread_block().context("cannot wait for signals")?;
+    thread::Builder::new().spawn(end_with_the_reader).context("cannot watch who reads")?;
     // In a group of its own: `kill 0` is an idiom of scripts.
     let child = Command::new(program)
         .args(arguments)
         .process_group(0)
         .spawn()
         .with_context(|| format!("{program} cannot be run"))?;
-    let ended = wait(Pid::from_raw(i32::try_from(child.id())?), &awaited);
+    let ended = wait(Pid::from_raw(i32::try_from(child.id())?));
     offspring::end(PATIENCE);
     match ended? {
-        Some(WaitStatus::Exited(_, code)) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),
-        Some(WaitStatus::Signaled(_, signal, _)) => die_of(signal, &awaited),
-        _ => die_of(Signal::SIGTERM, &awaited),
+        WaitStatus::Exited(_, code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),
+        WaitStatus::Signaled(_, signal, _) => die_of(signal),
+        other => bail!("{program} has ended in a way of its own: {other:?}"),
     }
+}
+
+/// A pipe reports an error as soon as its other end is closed.
+fn end_with_the_reader() {
+    let output = io::stdout();
+    let mut watched = [PollFd::new(output.as_fd(), PollFlags::empty())];
+    while !matches!(poll(&mut watched, PollTimeout::NONE), Ok(1..)) {}
+    offspring::end(PATIENCE);
+    process::exit(1);
 }
 
 fn give_up_rights() -> anyhow::Result<()> {
@@ -87,18 +96,12 @@ fn give_up_rights() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How the script ended; `None` if it is to be ended.
-fn wait(script: Pid, awaited: &SigSet) -> anyhow::Result<Option<WaitStatus>> {
+/// How the script ended.
+fn wait(script: Pid) -> anyhow::Result<WaitStatus> {
     loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) => {
-                // One that came since is waited for no longer than one that comes.
-                if awaited.wait()? != Signal::SIGCHLD {
-                    return Ok(None);
-                }
-            }
-            Ok(ended) if ended.pid() == Some(script) => return Ok(Some(ended)),
-            // An orphan that was adopted, or nothing yet.
+        match waitpid(None, None) {
+            Ok(ended) if ended.pid() == Some(script) => return Ok(ended),
+            // An orphan that was adopted.
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error).context("cannot wait for the script"),
         }
@@ -106,10 +109,12 @@ fn wait(script: Pid, awaited: &SigSet) -> anyhow::Result<Option<WaitStatus>> {
 }
 
 /// Ends by a signal, as the script did, but without a second core file.
-fn die_of(signal: Signal, awaited: &SigSet) -> anyhow::Result<ExitCode> {
+fn die_of(signal: Signal) -> anyhow::Result<ExitCode> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    awaited.thread_unblock()?;
+    // Rust's own handler of SIGSEGV and SIGBUS takes itself out first.
     raise(signal)?;
-    // One that this process ignores, as Rust's programs do with SIGPIPE. Shells say it so.
-    Ok(ExitCode::from(128_u8.wrapping_add(signal as u8)))
+    raise(signal)?;
+    // One that Rust's programs ignore: SIGPIPE.
+    raise(Signal::SIGKILL)?;
+    bail!("{signal} has not ended this process")
 }

@@ -74,7 +74,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // Before there are other threads, which would take its signals.
+    // It logs nothing and needs no thread for that.
     if let Some(Verb::Exec { command }) = &arguments.verb {
         return exec::run_script(command).unwrap_or_else(|error| {
             eprintln!("fairway-director: {}", with_causes(&error));

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -94,7 +94,7 @@ async fn a_script_decides_by_how_it_ends() {
 }
 
 #[tokio::test]
-async fn processes_that_detach_themselves_do_not_outlive_the_timeout() {
+async fn processes_that_detach_themselves_do_not_outlive_the_wait() {
     let notes = Notes::new("detached");
     // In a session of its own, in one below it, twice forked, and babbling.
     let script = format!(
@@ -105,10 +105,16 @@ async fn processes_that_detach_themselves_do_not_outlive_the_timeout() {
          echo $$ >> {0}; wait",
         notes.path()
     );
-    let timeout = Duration::from_secs(4);
-    assert_eq!(run(&script, timeout).await, fail("timed out after 4s while running the script"));
+    let running = async {
+        while notes.pids().len() < 5 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        outcome = run(&script, PATIENCE) => panic!("{outcome:?}, {:?}", notes.pids()),
+        () = running => {}
+    }
     let pids = notes.pids();
-    assert_eq!(pids.len(), 5, "{pids:?}");
     gone(&pids);
 }
 
@@ -138,7 +144,12 @@ async fn a_script_that_forks_without_end_is_ended() {
         });
         commands.filter(|pid| lives(pid)).count()
     };
-    let script = format!(": {mark}; ulimit -u 80; f() {{ f & f & wait; }}; while :; do f 2>/dev/null; done");
+    // dash and bash have different letters for the limit. Those that cannot fork any more end, and make room for others.
+    let limit = "ulimit -p 80 2>/dev/null || ulimit -u 80";
+    let script = format!(
+        ": {mark}; {limit}; f() {{ f & f & wait; f; }}; f 2>/dev/null & f 2>/dev/null & exec sleep 1000"
+    );
+    // This one runs into its timeout.
     let timeout = Duration::from_secs(2);
     assert_eq!(run(&script, timeout).await, fail("timed out after 2s while running the script"));
     eventually("nothing is left of it", || bombs() == 0);
@@ -154,13 +165,15 @@ async fn megabytes_of_output_are_dropped() {
 #[test]
 fn scripts_do_not_outlive_the_director() {
     let notes = Notes::new("orphan");
-    // In the director's place a shell, which is killed.
-    let script = format!("'{DIRECTOR}' exec -- /bin/sh -c 'setsid sleep 1000 & echo $$ $! >> {}; wait' & wait", notes.path());
-    let mut director = Command::new("/bin/sh").args(["-c", &script]).spawn().unwrap();
+    let script = format!("setsid sleep 1000 & echo $$ $! >> {}; wait", notes.path());
+    let launched =
+        Command::new(DIRECTOR).args(["exec", "--", "/bin/sh", "-c", &script]).stdout(Stdio::piped()).spawn();
+    let mut launched = launched.unwrap();
     eventually("the script runs", || notes.pids().len() == 2);
     let pids = notes.pids();
     assert!(pids.iter().all(|pid| lives(pid)), "{pids:?}");
-    director.kill().unwrap();
-    director.wait().unwrap();
+    // As when the director is killed.
+    drop(launched.stdout.take());
     gone(&pids);
+    launched.wait().unwrap();
 }

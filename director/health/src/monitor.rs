@@ -145,7 +145,13 @@ impl Monitor {
     }
 
     /// Starts a check, as one of several that start together.
-    fn start(&self, subject: &Subject, id: CheckId, (index, count): (usize, usize), known: Verdict) -> Probing {
+    fn start(
+        &self,
+        subject: &Subject,
+        id: CheckId,
+        (index, count): (usize, usize),
+        known: Verdict,
+    ) -> Probing {
         let check = subject.spec().check();
         let (every, phase) = (subject.spec().every(), schedule::phase(id.0));
         let delay = match known.health {

@@ -1,15 +1,15 @@
 //! Runs somebody's program: without the director's rights, with an end, and with nothing left behind.
 //!
 //! It gets a process group of its own. When the caller stops waiting, and when the program has ended and left something
-//! behind, a launcher is asked to end everything that has come of it; without one, the process group is killed, which
-//! a process that detaches itself has left.
+//! behind, a launcher ends everything that has come of it; without one, the process group is killed, which a process that
+//! detaches itself has left.
 
 use std::convert::Infallible;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
@@ -56,22 +56,13 @@ impl Ended {
     }
 }
 
-/// Ends a program when it goes out of scope.
-struct Leash {
-    pid: Pid,
-    /// It runs under a launcher, which has ended everything once it has ended itself.
-    launched: bool,
-    ended: bool,
-}
+/// Kills a process group when it goes out of scope.
+struct Group(Pid);
 
-impl Drop for Leash {
+impl Drop for Group {
     fn drop(&mut self) {
         // Gone already, most of the time.
-        let _gone = match self {
-            Self { launched: true, ended: true, .. } => Ok(()),
-            Self { launched: true, pid, .. } => kill(*pid, Signal::SIGTERM),
-            Self { launched: false, pid, .. } => killpg(*pid, Signal::SIGKILL),
-        };
+        let _gone = killpg(self.0, Signal::SIGKILL);
     }
 }
 
@@ -97,11 +88,11 @@ impl Program<'_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            // A launcher that is killed could not end what it has launched.
+            // A launcher sees that nobody reads any more; killed, it could not end what it has launched.
             .kill_on_drop(self.launcher.is_empty())
             .spawn()?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-        let mut leash = pid.map(|pid| Leash { pid, launched: !self.launcher.is_empty(), ended: false });
+        let group = pid.filter(|_| self.launcher.is_empty()).map(Group);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (mut said, mut complained) = (Vec::new(), Vec::new());
         let talking = async {
@@ -121,10 +112,7 @@ impl Program<'_> {
             never = talking => match never {},
             ended = child.wait() => ended,
         };
-        if let Some(leash) = &mut leash {
-            leash.ended = true;
-        }
-        drop(leash);
+        drop(group);
         Ok(Ended { status: ended?, said: line(&said).or_else(|| line(&complained)) })
     }
 }

@@ -17,8 +17,8 @@ use crate::probe::{agent, dns, file, grpc, http, script, smtp, tcp, tls, udp};
 /// What is put in front of the command of a script check, so that it runs with fewer rights than the director:
 /// a program and its arguments. Empty, the command runs as it is.
 ///
-/// A launcher ends as the command ends. When it gets SIGTERM, and before it ends, it ends everything that has come of
-/// the command.
+/// A launcher ends as the command ends. When nobody reads its output any more, and before it ends, it ends everything
+/// that has come of the command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Launcher(pub Vec<String>);
 
