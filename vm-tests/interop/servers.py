@@ -1,4 +1,4 @@
-"""Checks against other people's servers: nginx, HAProxy, Exim, dnsmasq, Redis, OpenLDAP, each from its Debian package."""
+"""Checks against other people's servers: nginx, HAProxy, Exim, dnsmasq, Redis, OpenLDAP, PostgreSQL and gRPC, each from its Debian package."""
 from __future__ import annotations
 
 import csv
@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import textwrap
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from run import Bench
 
 PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "exim4": "exim4-daemon-light", "dnsmasq": "dnsmasq-base",
-            "redis-server": "redis-server", "slapd": "slapd", "openssl": "openssl"}  # fmt: skip
+            "redis-server": "redis-server", "slapd": "slapd", "openssl": "openssl", "/usr/bin/python3": "python3-grpcio"}  # fmt: skip
 SYSTEM = "/usr/sbin:/usr/bin:/sbin:/bin"
 A, B = "10.9.0.1", "10.9.0.2"  # the servers' host, and the one that checks
 
@@ -45,7 +46,7 @@ class Servers:
         if program == "slapd":
             # AppArmor's profile of it, where there is one, goes by the path and allows no files of ours.
             path = shutil.copy(path, self.directory)
-        log = self.directory.parent / f"log-{program}"
+        log = self.directory.parent / f"log-{Path(program).name}"
         log.mkdir()
         with open(log / "log", "w") as out:
             process = self.there.spawn(path, *map(str, arguments), stdout=out, stderr=out)
@@ -208,7 +209,7 @@ backend told
 
 
 def name_and_data_servers(bench: Bench) -> None:
-    """dnsmasq over UDP and TCP, and the greetings of Redis and OpenLDAP as the guide has them."""
+    """dnsmasq over UDP and TCP, gRPC health, and the greetings of Redis, OpenLDAP and PostgreSQL as the guide has them."""
     servers = Servers(bench)
     servers.start("dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=root", "--pid-file=",
                   "--log-facility=-", "--host-record=www.example,10.1.2.3,fd00::3", "--mx-host=example,mail.example,10",
@@ -228,6 +229,8 @@ def name_and_data_servers(bench: Bench) -> None:
 
     greetings = dict(re.findall(r"^\[checks\.([a-z]+)\]\n((?:[a-z]+ = .*\n)+)", GUIDE.read_text(), re.MULTILINE))
     assert {"redis", "ldap", "mysql", "postgres"} <= greetings.keys(), f"{GUIDE} has {sorted(greetings)}"
+    postgresql(servers, greetings["postgres"])
+    grpc(servers)
     redis = servers.start("redis-server", "--port", 6379, "--bind", A, "--save", "", "--dir", servers.directory,
                           "--protected-mode", "no", port=6379)  # fmt: skip
     servers.expect(6379, greetings["redis"], "pass: answered as expected")
@@ -239,6 +242,65 @@ def name_and_data_servers(bench: Bench) -> None:
     servers.expect(389, greetings["ldap"], "pass: answered as expected")
     for wrong, port in (("ldap", 53), ("mysql", 389), ("postgres", 53)):
         assert not servers.sees(port, greetings[wrong], 1).startswith("pass"), f"{wrong} takes the server at {port} for one"
+
+
+def postgresql(servers: Servers, check: str) -> None:
+    """PostgreSQL as it is after initdb: it answers before it asks who is there."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    assert found, "postgres is missing: apt-get install postgresql"
+    data = servers.directory / "postgresql"
+    data.mkdir()
+    shutil.chown(data, "postgres", "postgres")
+    become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    command = [*become, str(found[-1].with_name("initdb")), "--no-sync", "--auth=trust", "-D", str(data)]
+    subprocess.run(command, check=True, capture_output=True, cwd="/", env={"LANG": "C.UTF-8", "PATH": SYSTEM})
+    with open(servers.directory.parent / "log-postgresql", "w+") as log:
+        one = servers.there.spawn(*become, str(found[-1]), "-F", "-D", str(data), "-h", A, "-k", str(data), stdout=log, stderr=log, cwd="/")
+        servers.listening(5432, lambda: Path(log.name).read_text()[-1500:])
+        servers.expect(5432, check, "pass: answered as expected")
+        one.send_signal(signal.SIGINT)
+        one.wait(20)
+        servers.expect(5432, check, "refused: connection refused")
+        # A check that is answered leaves nothing in the server's log.
+        assert "FATAL" not in Path(log.name).read_text() and "incomplete" not in Path(log.name).read_text(), Path(log.name).read_text()
+
+
+GRPC = """
+import grpc
+from concurrent import futures
+
+STATES = {"shop": b"\\x08\\x01", "closed": b"\\x08\\x02", "": b"\\x08\\x01"}
+
+
+def check(request, context):
+    # HealthCheckRequest: one string, field 1.
+    name = request[2:].decode()
+    if name not in STATES:
+        context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
+    return STATES[name]
+
+
+class Health(grpc.GenericRpcHandler):
+    def service(self, call):
+        if call.method == "/grpc.health.v1.Health/Check":
+            return grpc.unary_unary_rpc_method_handler(check)
+
+
+server = grpc.server(futures.ThreadPoolExecutor(4))
+server.add_generic_rpc_handlers((Health(),))
+assert server.add_insecure_port("0.0.0.0:50051")
+server.start()
+server.wait_for_termination()
+"""
+
+
+def grpc(servers: Servers) -> None:
+    """gRPC's own server (its C core) with the health service."""
+    servers.start("/usr/bin/python3", servers.file("health.py", GRPC), port=50051)
+    servers.expect(50051, "grpc = {}", "pass: SERVING")
+    servers.expect(50051, 'grpc = { service = "shop" }', "pass: SERVING")
+    servers.expect(50051, 'grpc = { service = "closed" }', "fail: NOT_SERVING")
+    servers.expect(50051, 'grpc = { service = "missing" }', "fail: gRPC status 5")
 
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs/how-to/checks.md"

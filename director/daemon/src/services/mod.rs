@@ -195,7 +195,9 @@ impl Task {
         let now = std::time::Instant::now();
         self.desired.configure(plan, &checks, now);
         if saved != Saved::default() {
-            let verdict = |(check, subject): (&CheckId, &Subject)| Some((*check, known.remove(&subject.fingerprint())?));
+            let verdict = |(check, subject): (&CheckId, &Subject)| {
+                Some((*check, known.remove(&subject.fingerprint())?))
+            };
             let verdicts: HashMap<_, _> = self.subjects.iter().filter_map(verdict).collect();
             info!(checks = verdicts.len(), "servers' health is known from the process before");
             self.desired.inherit(&saved, verdicts, now);

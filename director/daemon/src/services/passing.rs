@@ -204,8 +204,14 @@ mod tests {
         assert_eq!((&read.checks, &read.quorums), (&saved().checks, &saved().quorums));
         assert!(read.rising["web"]["web1"] >= 12_000);
         assert_eq!(read.verdicts()["b"].advice, Some(Advice::Percent(50)));
-        assert_eq!((read.verdicts()["c"].health, read.verdicts()["c"].advice), (Health::Down, Some(Advice::Weight(7))));
-        assert_eq!((read.quorums["a"].state(), read.quorums["b"].state()), (QuorumState::Up, QuorumState::Down));
+        assert_eq!(
+            (read.verdicts()["c"].health, read.verdicts()["c"].advice),
+            (Health::Down, Some(Advice::Weight(7)))
+        );
+        assert_eq!(
+            (read.quorums["a"].state(), read.quorums["b"].state()),
+            (QuorumState::Up, QuorumState::Down)
+        );
         assert_eq!(SavedVerdict::of(&Verdict::default()), None, "what is not known is not told");
     }
 

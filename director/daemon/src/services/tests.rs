@@ -264,7 +264,10 @@ async fn a_restart_with_a_hand_over_flaps_no_server() {
     // Several probes later.
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(running.kernel.state().log, [], "nothing was changed in the kernel");
-    assert_eq!(running.status.borrow()["web"].real_servers["web1"].detail, "connection refused while connecting");
+    assert_eq!(
+        running.status.borrow()["web"].real_servers["web1"].detail,
+        "connection refused while connecting"
+    );
     let _listener = socket.listen(16).unwrap();
     running.until_weight(Some(3)).await;
 }

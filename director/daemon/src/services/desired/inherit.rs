@@ -11,8 +11,10 @@ use crate::services::passing::{Quorum, Saved, SavedVerdict};
 impl Desired {
     /// What is known; `fingerprint` names what a check probes.
     pub fn save(&self, fingerprint: impl Fn(CheckId) -> Option<String>, now: Instant) -> Saved {
-        let verdict = |(check, verdict): (&CheckId, _)| Some((fingerprint(*check)?, SavedVerdict::of(verdict)?));
-        let mut saved = Saved { checks: self.verdicts.iter().filter_map(verdict).collect(), ..Saved::default() };
+        let verdict =
+            |(check, verdict): (&CheckId, _)| Some((fingerprint(*check)?, SavedVerdict::of(verdict)?));
+        let mut saved =
+            Saved { checks: self.verdicts.iter().filter_map(verdict).collect(), ..Saved::default() };
         for entry in &self.services {
             let name = &entry.planned.config.name;
             saved.quorums.extend(Quorum::of(entry.tally.state()).map(|quorum| (name.clone(), quorum)));
