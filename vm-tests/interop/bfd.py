@@ -125,4 +125,46 @@ def bfd_outlives_a_restart(bench) -> None:
     assert bench.a.holds(VIP) and not bench.b.holds(VIP)
 
 
-CASES = [bfd_with_frr, bfd_outlives_a_restart]
+FAR = "10.77.0.3"
+
+
+def bfd_over_hops(bench) -> None:
+    """A multihop session (RFC 5883) through the other director, which routes: hops within the limit and beyond it, and a route cut."""
+    bench.b.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.eth0.send_redirects=0")
+    bench.a.run("ip", "route", "add", FAR, "via", bench.b.address)
+    bench.b.run("ip", "route", "add", FAR, "via", bench.c.address)
+    bench.c.run("ip", "address", "add", f"{FAR}/32", "dev", "lo")
+    # Back the same way, so that what we get has passed a router, too.
+    bench.c.run("ip", "route", "add", f"{bench.a.address}/32", "via", bench.b.address)
+    router = Frr(bench.c, bench.scratch, "\n".join([
+        "bfd", f" peer {bench.a.address} multihop local-address {FAR}", "  receive-interval 50", "  transmit-interval 50",
+        "  detect-multiplier 3", "  minimum-ttl 250", "  no shutdown", " !", "!", ""]), "bfdd")
+    bench.daemons.append(router)
+    plain = Router((VIP,), interval=0.1)
+
+    def tracked(hops: int) -> str:
+        return ("[failover.edge.track]\n"
+                f'far = {{ bfd = {{ neighbour = "{FAR}", hops = {hops}, min-tx = "50ms", min-rx = "50ms" }} }}\n')
+
+    ours = bench.up(fairway, bench.a, plain.but(priority=200, extra=tracked(2)))
+    bench.up(fairway, bench.b, plain)
+    wait("FRR sees the session up", lambda: peers(router).get(bench.a.address, {}).get("status") == "up", 20, 0.1)
+    bench.alone(bench.a, bench.b, VIP, 20)
+
+    bench.b.run("ip", "route", "replace", "blackhole", FAR)
+    wait("the group follows the loss of the route", lambda: bench.b.holds(VIP) and not bench.a.holds(VIP), 20)
+    assert "BFD session with 10.77.0.3 is down" in ours.log()
+    bench.b.run("ip", "route", "replace", FAR, "via", bench.c.address)
+    bench.alone(bench.a, bench.b, VIP, 20)
+
+    # One more router on the way back than is allowed: what comes with a lower TTL is not from this neighbour.
+    bench.c.run("nft", "-f", "-", text=(
+        "table ip far {\nchain out {\ntype filter hook postrouting priority 0;\n"
+        f"ip saddr {FAR} ip ttl set 254\n}}\n}}\n"))
+    wait("packets from too far away are not taken", lambda: bench.b.holds(VIP) and not bench.a.holds(VIP), 20)
+    write_fairway(ours.directory, bench.a, plain.but(priority=200, extra=tracked(3)))
+    ours.signal(signal.SIGHUP)
+    bench.alone(bench.a, bench.b, VIP, 20)
+
+
+CASES = [bfd_with_frr, bfd_over_hops, bfd_outlives_a_restart]

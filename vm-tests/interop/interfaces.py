@@ -1,12 +1,13 @@
 """Interfaces and addresses that go and come back, and a take-over that waits."""
 from __future__ import annotations
 
+import subprocess
 import time
 
 from lan import Host, now, run, wait
 from routers import Router, fairway
 
-VIP = "10.9.0.100"
+VIP, VIP6 = "10.9.0.100", "fd00:9::100"
 
 
 def recreate(bench, host: Host, at_once: bool) -> None:
@@ -93,4 +94,24 @@ def preemption_after_a_while(bench) -> None:
     wait("the log says why", lambda: "no master heard" in ours.log(), 20, 0.05)
 
 
-CASES = [interface_recreated, interface_recreated_below_a_virtual_mac, own_address_deleted, preemption_after_a_while]
+def membership_is_told_again(bench) -> None:
+    """A link that comes back may end at a switch that has forgotten who wants the adverts: IGMP and MLD tell it, though the kernel would not."""
+    seen = bench.scratch / "memberships"
+    with seen.open("w") as out:
+        tcpdump = bench.c.spawn("tcpdump", "-Z", "root", "-l", "-n", "-v", "-i", "eth0", "igmp or ip6", stdout=out, stderr=subprocess.STDOUT)
+    wait("tcpdump listens", lambda: "listening on" in seen.read_text(), 10)
+    bench.up(fairway, bench.a, Router((VIP,), vrid=1, interval=0.1))
+    bench.up(fairway, bench.b, Router((VIP6,), vrid=2, interval=0.1))
+    wait("both lead", lambda: bench.a.holds(VIP) and bench.b.holds(VIP6), 20)
+    time.sleep(3)  # past the kernel's repetitions of the first reports
+    for host, group in ((bench.a, "224.0.0.18"), (bench.b, "ff02::12")):
+        before = seen.read_text().count(f"gaddr {group}")
+        assert before, f"no report of {group} at the start: {seen.read_text()[-2000:]}"
+        bench.lan.cut(host, True)
+        time.sleep(0.5)
+        bench.lan.cut(host, False)
+        wait(f"{group} is reported again", lambda: seen.read_text().count(f"gaddr {group}") > before, 20, 0.1)
+    tcpdump.terminate()
+
+
+CASES = [membership_is_told_again, interface_recreated, interface_recreated_below_a_virtual_mac, own_address_deleted, preemption_after_a_while]

@@ -132,7 +132,7 @@ impl BfdSession {
     }
 
     /// Whether two descriptions say the same, as far as both say something.
-    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+    pub fn agrees_with(&self, other: &Self) -> bool {
         let (mut one, mut two) = (self.clone(), other.clone());
         one.fill_in(other.clone());
         two.fill_in(self.clone());

@@ -20,6 +20,10 @@ pub struct FailoverGroup {
     /// Whether a better director takes mastership back.
     #[serde(default)]
     pub preempt: Preempt,
+    /// For how long after its start a director takes no mastership, unless it has it: until switches and services are
+    /// ready for it.
+    #[serde(default, skip_serializing_if = "Period::is_zero")]
+    pub start_delay: Period,
     /// Routes that move with the group: its master has them.
     #[serde(default, rename = "route", skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<VirtualRoute>,
@@ -32,6 +36,16 @@ pub struct FailoverGroup {
     /// What else it depends on, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub track: BTreeMap<String, Tracker>,
+}
+
+/// As the standards have it (RFC 9568 section 6.1).
+const fn three() -> u8 {
+    3
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_three(adverts: &u8) -> bool {
+    *adverts == three()
 }
 
 /// When a director of higher priority replaces a working master. The same on all directors.
@@ -100,6 +114,9 @@ pub struct Instance {
     pub priority: Priority,
     /// Time between adverts. v3: 10 ms to 40.95 s in steps of 10 ms; v2: whole seconds up to 255 s.
     pub advert_interval: Period,
+    /// How many of the master's adverts may be missed before it counts as gone, 1 to 100. The same on all directors.
+    #[serde(default = "three", skip_serializing_if = "is_three")]
+    pub down_timer_adverts: u8,
     /// How the IPv4 v3 checksum is formed.
     #[serde(default, skip_serializing_if = "Checksum::is_default")]
     pub checksum: Checksum,

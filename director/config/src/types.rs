@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub struct InvalidValue(pub String);
 
 /// A length of time, written as a string: `"250ms"`, `"15s"`, `"1m 30s"`, `"2h"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Period(pub Duration);
 

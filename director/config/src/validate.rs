@@ -95,6 +95,10 @@ fn failover_problems(found: &mut Found, config: &Config) {
         {
             found.add(format!("{at}.preempt.after"), format!("{after} is too long; use at most 1000s"));
         }
+        if group.start_delay.get() > Duration::from_secs(1000) {
+            let delay = group.start_delay;
+            found.add(format!("{at}.start-delay"), format!("{delay} is too long; use at most 1000s"));
+        }
         track::problems(found, config, group);
         for instance in &group.instances {
             let at = format!("{at}.instance.{}", instance.name);
@@ -109,6 +113,12 @@ fn failover_problems(found: &mut Found, config: &Config) {
                         "{} is already used by {other} on {} for {}; give each its own",
                         instance.vrid, instance.interface, instance.family
                     ),
+                );
+            }
+            if !(1..=100).contains(&instance.down_timer_adverts) {
+                found.add(
+                    format!("{at}.down-timer-adverts"),
+                    format!("{} is not a number from 1 to 100", instance.down_timer_adverts),
                 );
             }
             instance_problems(found, &at, instance);

@@ -144,6 +144,8 @@ pub struct Instance {
     pub virtual_mac: String,
     /// The interface with that address.
     pub virtual_mac_interface: String,
+    /// Other routers on the network that something is wrong with.
+    pub other_routers: Vec<OtherRouter>,
     /// The object.
     #[serde(skip)]
     pub path: String,
@@ -167,6 +169,32 @@ pub struct Tracker {
 impl From<(String, String, String, i32, String)> for Tracker {
     fn from((name, kind, state, weight, detail): (String, String, String, i32, String)) -> Self {
         Self { name, kind, state, weight, detail }
+    }
+}
+
+/// Another router on the network, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OtherRouter {
+    /// Its address.
+    pub source: String,
+    /// What is wrong, as it was last reported.
+    pub what: String,
+    /// How often that had been seen by then.
+    pub count: u64,
+    /// When that was, in microseconds since the Unix epoch.
+    pub last_usec: u64,
+}
+
+impl OtherRouter {
+    /// How long ago it was last reported.
+    pub fn age(&self, now: SystemTime) -> Duration {
+        now.duration_since(UNIX_EPOCH + Duration::from_micros(self.last_usec)).unwrap_or_default()
+    }
+}
+
+impl From<(String, String, u64, u64)> for OtherRouter {
+    fn from((source, what, count, last_usec): (String, String, u64, u64)) -> Self {
+        Self { source, what, count, last_usec }
     }
 }
 
@@ -343,6 +371,7 @@ impl Group {
 
 impl Instance {
     fn new(mut object: Object) -> anyhow::Result<Self> {
+        let others: Vec<(String, String, u64, u64)> = object.get("OtherRouters")?;
         Ok(Self {
             name: object.get("Name")?,
             state: object.get("State")?,
@@ -357,6 +386,7 @@ impl Instance {
             excluded_addresses: object.get("ExcludedAddresses")?,
             virtual_mac: object.get("VirtualMac")?,
             virtual_mac_interface: object.get("VirtualMacInterface")?,
+            other_routers: others.into_iter().map(OtherRouter::from).collect(),
             path: object.path,
         })
     }

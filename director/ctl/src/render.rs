@@ -24,6 +24,10 @@ pub fn status(director: &Director, now: SystemTime) -> String {
         out.push_str(&groups(&director.groups, now));
         out.push('\n');
         out.push_str(&instances(&director.groups));
+        if director.groups.iter().flat_map(|group| &group.instances).any(|i| !i.other_routers.is_empty()) {
+            out.push('\n');
+            out.push_str(&other_routers(&director.groups, now));
+        }
         if director.groups.iter().any(|group| !group.trackers.is_empty()) {
             out.push('\n');
             out.push_str(&trackers(&director.groups));
@@ -101,6 +105,23 @@ fn on_interface(instance: &Instance) -> String {
         "" => instance.interface.clone(),
         upper => format!("{upper}@{}", instance.interface),
     }
+}
+
+/// What is wrong with other routers of the network.
+fn other_routers(groups: &[Group], now: SystemTime) -> String {
+    let mut table = Table::new(&["INSTANCE", "OTHER ROUTER", "SEEN", "LAST", "WHAT"]);
+    for instance in groups.iter().flat_map(|group| &group.instances) {
+        for other in &instance.other_routers {
+            table.row(vec![
+                instance.name.clone(),
+                other.source.clone(),
+                other.count.to_string(),
+                format!("{} ago", age(other.age(now))),
+                other.what.clone(),
+            ]);
+        }
+    }
+    table.render()
 }
 
 fn trackers(groups: &[Group]) -> String {

@@ -110,6 +110,16 @@ fn objects() -> ManagedObjects {
                 ("ExcludedAddresses", vec!["2001:db8::1".to_owned()].into()),
                 ("VirtualMac", "00:00:5e:00:01:33".into()),
                 ("VirtualMacInterface", "vrrp4-51".into()),
+                (
+                    "OtherRouters",
+                    vec![(
+                        "192.0.2.99".to_owned(),
+                        "runs virtual router 9".to_owned(),
+                        3_u64,
+                        1_700_000_000_000_000_u64,
+                    )]
+                    .into(),
+                ),
             ]),
         ),
         (
@@ -236,6 +246,9 @@ fn json_has_stable_keys() {
                 "master_address": "192.0.2.10", "virtual_addresses": ["192.0.2.1", "192.0.2.2"],
                 "excluded_addresses": ["2001:db8::1"],
                 "virtual_mac": "00:00:5e:00:01:33", "virtual_mac_interface": "vrrp4-51",
+                "other_routers": [
+                    { "source": "192.0.2.99", "what": "runs virtual router 9", "count": 3, "last_usec": 1_700_000_000_000_000_u64 },
+                ],
             }],
             "trackers": [
                 { "name": "load", "kind": "number", "state": "passing", "weight": -20,

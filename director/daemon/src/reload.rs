@@ -1,5 +1,6 @@
 //! Putting a new configuration in force: completely, or not at all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fairway_config::Config;
@@ -17,8 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub async fn apply(
     vrrp: &Handle<VrrpCommand>,
     services: &Handle<ServicesCommand>,
-    old: &Config,
-    new: &Config,
+    old: &Arc<Config>,
+    new: &Arc<Config>,
 ) -> Result<(), Refused> {
     if let Err(refused) = reconfigure_services(services, new).await {
         roll_back("services", reconfigure_services(services, old).await);
@@ -43,8 +44,11 @@ async fn reconfigure_vrrp(vrrp: &Handle<VrrpCommand>, config: &Config) -> Result
     patiently("VRRP", vrrp.ask(|reply| VrrpCommand::Reconfigure { groups, reply })).await
 }
 
-async fn reconfigure_services(services: &Handle<ServicesCommand>, config: &Config) -> Result<(), Refused> {
-    let config = Box::new(config.clone());
+async fn reconfigure_services(
+    services: &Handle<ServicesCommand>,
+    config: &Arc<Config>,
+) -> Result<(), Refused> {
+    let config = Arc::clone(config);
     patiently("services", services.ask(|reply| ServicesCommand::Reconfigure { config, reply })).await
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use caps::{CapSet, Capability};
-use fairway_config::{Config, ConnectionSync, FailoverGroup};
+use fairway_config::{Config, ConnectionSync};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use zbus::connection::Builder;
@@ -47,7 +47,7 @@ const BFD_STOP: Duration = Duration::from_secs(2);
 /// The configuration cannot be used, a part cannot start or has failed, or the stop left something behind.
 pub fn run(path: &Path, take_over: bool, events: Events) -> anyhow::Result<()> {
     let mut inherited = descriptors::inherited();
-    let config = config::load(path)?;
+    let config = Arc::new(config::load(path)?);
     require_capabilities()?;
     let lock = if take_over {
         inherited = takeover::ask().context("the running director does not let this one take over")?;
@@ -84,7 +84,7 @@ fn require_capabilities() -> anyhow::Result<()> {
 struct Director {
     path: PathBuf,
     /// The configuration in force.
-    config: Config,
+    config: Arc<Config>,
     signals: Signals,
     notify: Notify,
     vrrp: Handle<VrrpCommand>,
@@ -97,9 +97,9 @@ struct Director {
     /// What connection synchronisation is to do.
     sync: watch::Sender<Option<ConnectionSync>>,
     /// Whose trackers are to be watched.
-    tracked: watch::Sender<Vec<FailoverGroup>>,
+    tracked: watch::Sender<Arc<Config>>,
     /// Who is to be told of what happens.
-    told_of: watch::Sender<Config>,
+    told_of: watch::Sender<Arc<Config>>,
     flush: mpsc::UnboundedSender<Flush>,
     notifications: watch::Receiver<notifications::Status>,
     reloads: mpsc::UnboundedReceiver<Reload>,
@@ -114,7 +114,7 @@ impl Director {
     /// Starts all parts. VRRP does not wait for IPVS, and nothing waits for the bus.
     fn start(
         path: &Path,
-        config: Config,
+        config: Arc<Config>,
         (inherited, events): (Vec<Named>, Events),
         lock: Arc<Lock>,
     ) -> anyhow::Result<Self> {
@@ -129,7 +129,7 @@ impl Director {
             .into_iter()
             .for_each(|name| notify.forget(name));
         // Before anything happens that somebody may want to be told of.
-        let (told, wanted) = watch::channel(config.clone());
+        let (told, wanted) = watch::channel(Arc::clone(&config));
         let (flush, flushes) = mpsc::unbounded_channel();
         let (deliveries, notifications) = watch::channel(notifications::Status::new());
         tokio::spawn(notifications::run(events, wanted, flushes, deliveries));
@@ -153,7 +153,7 @@ impl Director {
         let (services, services_commands) = Handle::new();
         let (services_sender, services_status) = watch::channel(ServicesStatus::new());
         tokio::spawn(services::run(
-            config.clone(),
+            Arc::clone(&config),
             table,
             services::Before { orders: Store::from_environment(), health: services::Saved::read(health) },
             bfd::paths(bfd_status.clone()),
@@ -164,7 +164,7 @@ impl Director {
         let (sync, wanted) = watch::channel(config.connection_sync.clone());
         tokio::spawn(sync::run(wanted));
         let eyes = track::Eyes { services: services_status.clone(), bfd: bfd_status.clone() };
-        let (tracked, wanted) = watch::channel(config.failover.clone());
+        let (tracked, wanted) = watch::channel(Arc::clone(&config));
         tokio::spawn(track::run(vrrp.clone(), eyes, wanted));
         let (reload, reloads) = Handle::new();
         let (manager, manager_status) = watch::channel(ManagerStatus {
@@ -314,11 +314,12 @@ impl Director {
             .await
             .map_err(|error| Refused(error.to_string()))?
             .map_err(|error| Refused(error.to_string()))?;
+        let new = Arc::new(new);
         reload::apply(&self.vrrp, &self.services, &self.config, &new).await?;
         self.sync.send_replace(new.connection_sync.clone());
         self.bfd.tell(BfdCommand::Configure { sessions: new.bfd_sessions() });
-        self.tracked.send_replace(new.failover.clone());
-        self.told_of.send_replace(new.clone());
+        self.tracked.send_replace(Arc::clone(&new));
+        self.told_of.send_replace(Arc::clone(&new));
         self.config = new;
         Ok(())
     }

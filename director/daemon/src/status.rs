@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
@@ -11,8 +12,8 @@ use crate::descriptors::Named;
 
 pub use crate::services::{Order, Override};
 
-/// What the VRRP thread publishes: one entry per failover group, by name.
-pub type VrrpStatus = BTreeMap<String, GroupStatus>;
+/// What the VRRP thread publishes: one entry per failover group, by name. Shared, since several parts keep the latest.
+pub type VrrpStatus = BTreeMap<String, Arc<GroupStatus>>;
 
 /// A failover group as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +30,8 @@ pub struct GroupStatus {
     pub routes: Vec<String>,
     /// Those of them that it is to have now and has not.
     pub missing_routes: Vec<String>,
-    /// Instances by name.
-    pub instances: BTreeMap<String, InstanceStatus>,
+    /// Instances by name. Boxed: a map keeps room for eleven, and most groups have one or two.
+    pub instances: BTreeMap<String, Box<InstanceStatus>>,
     /// What it depends on, by name.
     pub trackers: BTreeMap<String, TrackerStatus>,
 }
@@ -73,6 +74,21 @@ pub struct InstanceStatus {
     pub excluded_ips: Vec<IpAddr>,
     /// The interface with the virtual MAC address, and that address.
     pub virtual_mac: Option<(String, String)>,
+    /// Other routers on the network that something is wrong with.
+    pub other_routers: Vec<OtherRouterStatus>,
+}
+
+/// What was last reported about another router.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherRouterStatus {
+    /// Its address.
+    pub source: IpAddr,
+    /// What is wrong.
+    pub what: String,
+    /// How often it had been seen by then.
+    pub count: u64,
+    /// When that was.
+    pub at: SystemTime,
 }
 
 /// What the services task publishes: one entry per virtual service, by name.
@@ -223,7 +239,7 @@ pub enum ServicesCommand {
     /// Kernel counters of a service, or of one of its real servers.
     Statistics { service: String, server: Option<String>, reply: Reply<Statistics> },
     /// Take over a new configuration. Health of what did not change is kept.
-    Reconfigure { config: Box<fairway_config::Config>, reply: Reply<()> },
+    Reconfigure { config: Arc<fairway_config::Config>, reply: Reply<()> },
     /// Delete owned services from the kernel (unless `keep-on-stop`), then answer.
     Stop { reply: Reply<()> },
     /// Answer with what another process needs to know of servers to go on from here.

@@ -1,6 +1,7 @@
 //! The state of the director in one line, and whether it is ready.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use fairway_config::Config;
 
@@ -27,7 +28,7 @@ pub fn summary(
 ) -> String {
     let mut parts = Vec::new();
     if !vrrp.is_empty() {
-        let group = |(name, group): (&String, &crate::status::GroupStatus)| {
+        let group = |(name, group): (&String, &Arc<crate::status::GroupStatus>)| {
             let forced = if group.forced == "auto" { "" } else { " (forced)" };
             format!("{name} {}{forced}", group.state)
         };

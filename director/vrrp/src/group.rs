@@ -4,6 +4,7 @@ mod adopt;
 mod announcer;
 mod election;
 mod handover;
+mod others;
 mod peers;
 mod reconfigure;
 mod router;
@@ -18,6 +19,7 @@ use fairway_config::{FailoverGroup, Preempt};
 
 use crate::auth::Secret;
 use crate::output::{Cause, Event, Force, Input, Output, Place, State};
+pub use others::OtherRouter;
 use peers::Peer;
 use router::Link;
 pub use router::VirtualRouter;
@@ -99,6 +101,8 @@ pub struct Group {
     lower_since: Option<Instant>,
     /// No take-over before this: the driver was away and may have missed adverts.
     not_before: Option<Instant>,
+    /// No take-over before this: the configured delay after the start.
+    delayed_until: Option<Instant>,
     /// When VIPs parked on `lo` are removed.
     parked_until: Option<Instant>,
     /// When a tie that was lost on other than the first instance counts.
@@ -130,6 +134,7 @@ impl Group {
             hold_off: false,
             lower_since: None,
             not_before: None,
+            delayed_until: None,
             parked_until: None,
             tie_lost_at: None,
             clock: None,
@@ -325,9 +330,9 @@ impl Group {
         }
     }
 
-    /// Reports an event unless its kind was reported a moment ago.
+    /// Reports an event unless the same of the same router was reported a moment ago.
     fn report(&mut self, now: Instant, instance: usize, event: Event) {
-        if self.routers[instance].may_report(now, &event) {
+        if self.routers[instance].others.note(now, &event) {
             self.outputs.push(Output::Event(event));
         }
     }

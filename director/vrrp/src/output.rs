@@ -292,8 +292,8 @@ impl fmt::Display for Cause {
     }
 }
 
-/// Something worth a log line. Counted every time, reported at most once in ten seconds for each instance and
-/// kind.
+/// Something worth a log line. Counted every time, reported at most once in ten seconds for each instance, kind and
+/// router it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A packet was dropped.
@@ -358,6 +358,21 @@ pub enum Event {
     NoSuccessor(Duration),
     /// The driver was away so long that others may have taken over; listening before going on as master.
     Stalled,
+}
+
+impl Event {
+    /// The router that it is about.
+    pub fn source(&self) -> Option<IpAddr> {
+        match self {
+            Self::BadPacket { source, .. }
+            | Self::ForeignVrid { source, .. }
+            | Self::IntervalMismatch { source, .. }
+            | Self::VipMismatch { source, .. }
+            | Self::ChecksumMismatch { source, .. }
+            | Self::LowerMaster { source, .. } => Some(*source),
+            Self::NoSuccessor(_) | Self::Stalled => None,
+        }
+    }
 }
 
 impl fmt::Display for Event {

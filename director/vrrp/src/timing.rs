@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use fairway_config::VrrpVersion;
+use fairway_config::{Instance, VrrpVersion};
 
 use crate::saved::{Moment, SavedTimer, length, micros};
 
@@ -18,9 +18,23 @@ pub(crate) fn skew(version: VrrpVersion, priority: u8, interval: Duration) -> Du
     base * (256 - u32::from(priority)) / 256
 }
 
-/// Master-down interval: three of the master's adverts and the skew time.
-pub(crate) fn master_down(version: VrrpVersion, priority: u8, interval: Duration) -> Duration {
-    3 * interval + skew(version, priority, interval)
+/// What decides how long a router waits for a silent master, beside its priority and the master's interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    pub(crate) version: VrrpVersion,
+    /// How many adverts may be missed: 3 in the standards.
+    pub(crate) adverts: u8,
+}
+
+impl Patience {
+    pub(crate) fn of(config: &Instance) -> Self {
+        Self { version: config.version, adverts: config.down_timer_adverts }
+    }
+}
+
+/// Master-down interval: three of the master's adverts, or as many as configured, and the skew time.
+pub(crate) fn master_down(patience: Patience, priority: u8, interval: Duration) -> Duration {
+    u32::from(patience.adverts) * interval + skew(patience.version, priority, interval)
 }
 
 /// A master-down timer. When it ends follows from our priority, which may change while it runs.
@@ -62,8 +76,8 @@ impl DownTimer {
     }
 
     /// When the master counts as gone.
-    pub(crate) fn until(&self, version: VrrpVersion, priority: u8) -> Instant {
-        let down = self.from + master_down(version, priority, self.interval);
+    pub(crate) fn until(&self, patience: Patience, priority: u8) -> Instant {
+        let down = self.from + master_down(patience, priority, self.interval);
         self.cut.map_or(down, |(cut, _)| cut.min(down))
     }
 
@@ -73,8 +87,8 @@ impl DownTimer {
     }
 
     /// How long that is from the last advert.
-    pub(crate) fn length(&self, version: VrrpVersion, priority: u8) -> Duration {
-        self.until(version, priority).saturating_duration_since(self.from)
+    pub(crate) fn length(&self, patience: Patience, priority: u8) -> Duration {
+        self.until(patience, priority).saturating_duration_since(self.from)
     }
 
     /// Who ended it early.

@@ -36,7 +36,7 @@ HEADER, TRAILER, ADOPT = "auth/header.rs", "auth/trailer.rs", "group/adopt.rs"
 MUTATIONS = [
     ("drop the skew", TIMING, "base * (256 - u32::from(priority)) / 256", "base * u32::from(priority) * 0"),
     ("v2 skew follows the interval", TIMING, "VrrpVersion::V2 => Duration::from_secs(1)", "VrrpVersion::V2 => interval"),
-    ("two intervals to master-down", TIMING, "3 * interval + skew", "2 * interval + skew"),
+    ("two intervals to master-down", TIMING, "u32::from(patience.adverts) * interval + skew", "2 * interval + skew"),
     ("repeated goodbyes push the take-over out", TIMING, "self.cut.is_none_or(|(before, _)| at < before)", "at > self.from"),
     ("ignore the tie-break", GROUP, "rank > (self.priority(), source)", "rank.0 > self.priority()"),
     ("lose every tie", GROUP, "rank > (self.priority(), source)", "rank.0 >= self.priority()"),
@@ -44,7 +44,7 @@ MUTATIONS = [
     ("a tie is lost to a router that is silent", ELECTION, "filter(|peer| !peer.down.is_late(now))", "filter(|_| true)"),
     ("a tie on a later network counts at once", ELECTION, "} else if instance == 0 {\n            self.step_down", "} else if instance < 9 {\n            self.step_down"),
     ("skip priority 0", ELECTION, "self.heard_resignation(now, instance, source);", "let _ = source;"),
-    ("priority 0 of anybody counts", ELECTION, "others |= peer.down.until(version, priority) > now;", "peer.down.cut(now + crate::timing::skew(version, priority, peer.down.interval()), source);"),
+    ("priority 0 of anybody counts", ELECTION, "others |= peer.down.until(patience, priority) > now;", "peer.down.cut(now + crate::timing::skew(version, priority, peer.down.interval()), source);"),
     ("priority 0 takes effect at once", ELECTION, "peer.down.cut(now + skew, source);", "peer.down.cut(now + skew * 0, source);"),
     ("priority 0 says nothing about other networks", ELECTION, "self.resigned_elsewhere(now, instance, source, priority);", "let _ = priority;"),
     ("ignore higher priority as master", ELECTION, "Phase::Master if outranks => {", "Phase::Master if outranks && false => {"),

@@ -21,6 +21,10 @@ pub struct Group {
     pub directors: Vec<(String, Priority)>,
     /// Time between adverts.
     pub advert_interval: Period,
+    /// How many of them may be missed.
+    pub down_timer_adverts: u8,
+    /// For how long a director takes no mastership after its start.
+    pub start_delay: Period,
     /// Protocol version.
     pub version: VrrpVersion,
     /// Form of the IPv4 v3 checksum.
@@ -136,6 +140,7 @@ impl Group {
         FailoverGroup {
             name: name.to_owned(),
             preempt: self.preempt,
+            start_delay: self.start_delay,
             routes: routes
                 .map(|GroupRoute { route, network }| VirtualRoute {
                     interface: interface(network),
@@ -175,6 +180,7 @@ impl Group {
             version: self.version,
             priority,
             advert_interval: self.advert_interval,
+            down_timer_adverts: self.down_timer_adverts,
             checksum: match instance.family {
                 Family::Ipv4 => self.checksum,
                 Family::Ipv6 => Checksum::default(),
@@ -201,7 +207,7 @@ fn virtual_ip((address, prefix): &(IpAddr, Option<u8>)) -> fairway_config::Virtu
 
 /// A director's session: by the interface in the network that is named or that the neighbour is in, and from the
 /// address there. A neighbour that is farther away is reached as the director's routes say.
-fn session(bfd: &BfdForm, host: &Host) -> TrackedBfd {
+pub(super) fn session(bfd: &BfdForm, host: &Host) -> TrackedBfd {
     let near = |interface: &&Interface| interface.addresses.iter().any(|own| own.contains(&bfd.neighbour));
     let interface = match &bfd.network {
         Some(network) => host.interface_in(network),

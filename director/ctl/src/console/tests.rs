@@ -50,6 +50,7 @@ fn screen() -> Screen {
         excluded_addresses: Vec::new(),
         virtual_mac: String::new(),
         virtual_mac_interface: String::new(),
+        other_routers: Vec::new(),
         path: String::new(),
     };
     let group = Group {

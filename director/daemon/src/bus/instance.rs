@@ -1,6 +1,7 @@
 //! `/org/fairway/Director1/group/<group>/instance/<instance>`: one VRRP virtual router, read-only.
 
 use std::net::IpAddr;
+use std::time::UNIX_EPOCH;
 
 use zbus::{Variant, interface};
 
@@ -8,7 +9,7 @@ use super::core::Core;
 use super::error::{Error, Result};
 use super::level::{Properties, Published, Shared};
 use super::path;
-use crate::status::{InstanceStatus, Statistics, VrrpCommand};
+use crate::status::{InstanceStatus, OtherRouterStatus, Statistics, VrrpCommand};
 
 /// A VRRP instance.
 #[derive(Debug)]
@@ -90,6 +91,12 @@ impl Instance {
         self.state.get(virtual_mac_interface)
     }
 
+    /// Other routers that something is wrong with: address, what, how often it was seen, when it was last reported.
+    #[zbus(property)]
+    fn other_routers(&self) -> Vec<OtherRouter> {
+        self.state.get(other_routers)
+    }
+
     async fn get_statistics(&self) -> Result<Statistics> {
         let present = |groups: &crate::status::VrrpStatus| {
             groups.get(&self.group).is_some_and(|g| g.instances.contains_key(&self.name))
@@ -112,6 +119,18 @@ fn master(status: &InstanceStatus) -> String {
 
 fn addresses(addresses: &[IpAddr]) -> Vec<String> {
     addresses.iter().map(IpAddr::to_string).collect()
+}
+
+/// Address, what is wrong, how often it was seen, microseconds since the epoch.
+type OtherRouter = (String, String, u64, u64);
+
+fn other_routers(status: &InstanceStatus) -> Vec<OtherRouter> {
+    let other = |other: &OtherRouterStatus| {
+        let at = other.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
+        (other.source.to_string(), other.what.clone(), other.count, at)
+    };
+    status.other_routers.iter().map(other).collect()
 }
 
 fn virtual_mac(status: &InstanceStatus) -> String {
@@ -149,6 +168,7 @@ impl Published for InstanceStatus {
             ("ExcludedAddresses", Variant::from(addresses(&self.excluded_ips))),
             ("VirtualMac", Variant::from(virtual_mac(self))),
             ("VirtualMacInterface", Variant::from(virtual_mac_interface(self))),
+            ("OtherRouters", Variant::from(other_routers(self))),
         ]
     }
 }

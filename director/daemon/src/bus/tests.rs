@@ -4,6 +4,7 @@ mod world;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
@@ -13,7 +14,7 @@ use zbus::{MatchRule, Message, MessageStream, OwnedVariant};
 use self::world::{World, edge, soon, web};
 use super::level::{Published as _, Shared};
 use super::*;
-use crate::status::{Force, Refused};
+use crate::status::{Force, OtherRouterStatus, Refused};
 
 const ROOT: &str = path::ROOT;
 const EDGE: &str = "/org/fairway/Director1/group/edge";
@@ -234,7 +235,7 @@ async fn a_transition_is_one_signal_with_what_changed() {
     let world = World::start().await;
     let mut signals = changes(&world).await;
     world.vrrp_status.send_modify(|groups| {
-        let group = groups.get_mut("edge").unwrap();
+        let group = Arc::make_mut(groups.get_mut("edge").unwrap());
         group.state = "master";
         group.cause = "no master was heard".to_owned();
     });
@@ -273,13 +274,15 @@ async fn every_property_but_the_name_is_signalled() {
         m.notifications.insert("move".into(), told);
     });
     world.vrrp_status.send_modify(|groups| {
-        let group = groups.get_mut("edge").unwrap();
+        let group = Arc::make_mut(groups.get_mut("edge").unwrap());
         let mut instance = group.instances["edge-public"].clone();
         (instance.state, instance.interface, instance.family) = ("fault", "eth9".into(), "ipv6");
         (instance.vrid, instance.version, instance.priority) = (9, 2, 9);
         (instance.advert_interval_ms, instance.master) = (9, Some(other));
         (instance.virtual_ips, instance.excluded_ips) = (vec![other], vec![other]);
         instance.virtual_mac = Some(("vrrp4-9".into(), "00:00:5e:00:01:09".into()));
+        let what = "checksum is wrong".to_owned();
+        instance.other_routers = vec![OtherRouterStatus { source: other, what, count: 9, at: UNIX_EPOCH }];
         group.instances.insert("edge-public".into(), instance.clone());
         group.instances.insert("second".into(), instance);
         (group.state, group.cause, group.forced) = ("fault", "link".into(), "backup");

@@ -83,7 +83,7 @@ pub type Flush = oneshot::Sender<()>;
 /// Tells receivers, as the configuration that `wanted` has says, until nobody can want any more.
 pub async fn run(
     mut events: Events,
-    mut wanted: watch::Receiver<Config>,
+    mut wanted: watch::Receiver<Arc<Config>>,
     mut flushes: mpsc::UnboundedReceiver<Flush>,
     status: watch::Sender<Status>,
 ) {

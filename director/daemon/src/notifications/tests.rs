@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// The notifications of a director.
 struct Bench {
     events: mpsc::Sender<Event>,
-    wanted: watch::Sender<Config>,
+    wanted: watch::Sender<Arc<Config>>,
     flush: mpsc::UnboundedSender<Flush>,
     status: watch::Receiver<Status>,
 }
@@ -34,7 +34,7 @@ fn config(notify: Notify) -> Config {
 impl Bench {
     fn new(notify: Notify) -> Self {
         let (events, receiver) = Events::channel();
-        let (wanted, configs) = watch::channel(config(notify));
+        let (wanted, configs) = watch::channel(Arc::new(config(notify)));
         let (flush, flushes) = mpsc::unbounded_channel();
         let (sender, status) = watch::channel(Status::new());
         tokio::spawn(run(receiver, configs, flushes, sender));
@@ -339,7 +339,7 @@ async fn a_reload_keeps_what_waits_and_only_wanted_events_are_told() {
     bench.until("the event is taken in", |told| told.waiting == 1).await;
     let mut changed = config(notify);
     changed.notify.insert("other".to_owned(), webhook(server, directory.path()));
-    bench.wanted.send_replace(changed);
+    bench.wanted.send_replace(Arc::new(changed));
     let both = bench.status.wait_for(|status| status.contains_key("other"));
     drop(tokio::time::timeout(LIMIT, both).await.expect("there is another receiver").unwrap());
     bench.flush().await;
@@ -357,7 +357,7 @@ async fn what_happens_right_after_a_reload_is_told_to_whom_it_has_brought() {
     // Both are there when the task looks next.
     let mut changed = config(others);
     changed.notify.insert("new".to_owned(), webhook(server, directory.path()));
-    bench.wanted.send_replace(changed);
+    bench.wanted.send_replace(Arc::new(changed));
     bench.happens(EventKind::Reloaded, 1).await;
     let body = tokio::time::timeout(LIMIT, requests.recv()).await.expect("it is not told").unwrap();
     assert!(body.contains("\"event\":\"reloaded\""), "{body}");

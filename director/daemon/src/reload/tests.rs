@@ -4,8 +4,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
 
-fn config(host: &str) -> Config {
-    Config::from_toml(&format!("version = 1\ncluster = \"c\"\nhost = \"{host}\"\n")).unwrap()
+fn config(host: &str) -> Arc<Config> {
+    let text = format!("version = 1\ncluster = \"c\"\nhost = \"{host}\"\n");
+    Arc::new(Config::from_toml(&text).unwrap())
 }
 
 /// A VRRP part that answers in turn; it ends with the number of configurations it was given.

@@ -31,7 +31,7 @@ impl Task {
                 }
             }
             ServicesCommand::Zero { service, reply } => self.zero(service.as_deref(), reply),
-            ServicesCommand::Reconfigure { config, reply } => match self.configure(*config) {
+            ServicesCommand::Reconfigure { config, reply } => match self.configure(config) {
                 Ok(()) => self.answer_when_done(None, reply),
                 Err(failure) => answer(reply, Err(Refused(failure.to_string()))),
             },

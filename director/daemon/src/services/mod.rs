@@ -70,7 +70,7 @@ pub(crate) struct Before {
 /// `config` should have passed [`verify`]; if it has not, the error is logged and nothing is balanced until a
 /// configuration comes that can be run.
 pub(crate) async fn run(
-    config: Config,
+    config: Arc<Config>,
     table: TableHandle,
     before: Before,
     paths: Paths,
@@ -158,7 +158,7 @@ struct Task {
     emptied: mpsc::UnboundedSender<(String, String)>,
     desired: Desired,
     /// The configuration in force; `None` until one could be run.
-    config: Option<Config>,
+    config: Option<Arc<Config>>,
     table: TableHandle,
     /// What the table's thread published last.
     kernel: TableStatus,
@@ -185,7 +185,7 @@ struct Waiting {
 
 impl Task {
     /// Takes over a configuration, or changes nothing.
-    fn configure(&mut self, config: Config) -> Result<(), Error> {
+    fn configure(&mut self, config: Arc<Config>) -> Result<(), Error> {
         let plan = Plan::new(&config, &self.paths)?;
         let saved = std::mem::take(&mut self.saved);
         let mut known = saved.verdicts();

@@ -35,7 +35,7 @@ impl Running {
         let (commands, requests) = Handle::new();
         let (sender, status) = watch::channel(ServicesStatus::new());
         let (vrrp, roles) = watch::channel(VrrpStatus::new());
-        let config = Config::from_toml(config).unwrap();
+        let config = Arc::new(Config::from_toml(config).unwrap());
         let task = tokio::spawn(run(config, table, before, Paths::default(), roles, requests, sender));
         Self { kernel, commands, status, vrrp, task }
     }
@@ -69,7 +69,7 @@ impl Running {
     }
 
     async fn reload(&self, config: &str) -> Result<(), Refused> {
-        let config = Box::new(Config::from_toml(config).unwrap());
+        let config = Arc::new(Config::from_toml(config).unwrap());
         self.commands.ask(|reply| ServicesCommand::Reconfigure { config, reply }).await
     }
 
@@ -192,12 +192,13 @@ async fn a_backup_asks_nobody_where_the_master_alone_is_to() {
             virtual_ips: vec![[192, 0, 2, 1].into()],
             excluded_ips: Vec::new(),
             virtual_mac: None,
+            other_routers: Vec::new(),
         };
-        let instances = BTreeMap::from([("edge-lan".to_owned(), instance)]);
+        let instances = BTreeMap::from([("edge-lan".to_owned(), Box::new(instance))]);
         let (cause, since) = (String::new(), SystemTime::UNIX_EPOCH);
         VrrpStatus::from([(
             "edge".to_owned(),
-            GroupStatus {
+            Arc::new(GroupStatus {
                 state,
                 cause,
                 since,
@@ -206,7 +207,7 @@ async fn a_backup_asks_nobody_where_the_master_alone_is_to() {
                 trackers: BTreeMap::new(),
                 routes: Vec::new(),
                 missing_routes: Vec::new(),
-            },
+            }),
         )])
     };
     let (target, socket) = reserved();

@@ -43,7 +43,7 @@ fn drain() -> OrderStatus {
 }
 
 fn vrrp(state: &'static str) -> VrrpStatus {
-    VrrpStatus::from([("edge".to_owned(), group(state, "auto"))])
+    VrrpStatus::from([("edge".to_owned(), Arc::new(group(state, "auto")))])
 }
 
 fn table(kernel: KernelStatus, generation: u64) -> TableStatus {
@@ -67,7 +67,7 @@ fn one_line_says_it_all() {
     let kernel = KernelStatus::Starting;
     assert_eq!(summary(&groups, &services, &kernel, false), "edge master; 2 services, 4/4 servers up");
 
-    groups.insert("inside".to_owned(), group("backup", "backup"));
+    groups.insert("inside".to_owned(), Arc::new(group("backup", "backup")));
     services.remove("dns");
     let web = services.get_mut("web").unwrap();
     web.kernel_error = Some("no such scheduler".to_owned());

@@ -20,9 +20,10 @@ mod unit;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
-use fairway_config::{FailoverGroup, Tracker};
+use fairway_config::{Config, Tracker};
 use fairway_health::{Health, Judge, Outcome};
 use fairway_vrrp::Verdict;
 use tokio::io::unix::AsyncFd;
@@ -38,16 +39,16 @@ use crate::status::{Handle, VrrpCommand};
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Watches the trackers of the groups that are `wanted` until nobody can want any more.
-pub async fn run(vrrp: Handle<VrrpCommand>, eyes: Eyes, mut wanted: watch::Receiver<Vec<FailoverGroup>>) {
+pub async fn run(vrrp: Handle<VrrpCommand>, eyes: Eyes, mut wanted: watch::Receiver<Arc<Config>>) {
     let mut watched: BTreeMap<(String, String), Watched> = BTreeMap::new();
     loop {
-        let groups = wanted.borrow_and_update().clone();
+        let config = Arc::clone(&wanted.borrow_and_update());
         let mut before = std::mem::take(&mut watched);
-        for group in groups {
-            for (name, tracker) in group.track {
-                let key = (group.name.clone(), name);
-                let kept = before.remove(&key).filter(|known| known.tracker == tracker);
-                let started = || Watched::start(&key, tracker, &eyes, &vrrp);
+        for group in &config.failover {
+            for (name, tracker) in &group.track {
+                let key = (group.name.clone(), name.clone());
+                let kept = before.remove(&key).filter(|known| known.tracker == *tracker);
+                let started = || Watched::start(&key, tracker.clone(), &eyes, &vrrp);
                 watched.insert(key.clone(), kept.unwrap_or_else(started));
             }
         }

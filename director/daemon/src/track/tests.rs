@@ -16,29 +16,32 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// One group with one tracker, and what the VRRP thread hears of it.
 struct Bench {
-    wanted: watch::Sender<Vec<FailoverGroup>>,
+    wanted: watch::Sender<Arc<Config>>,
     services: watch::Sender<ServicesStatus>,
     bfd: watch::Sender<BfdStatus>,
     heard: UnboundedReceiver<VrrpCommand>,
 }
 
-fn groups(tracker: Tracker) -> Vec<FailoverGroup> {
+fn config(tracker: Tracker) -> Arc<Config> {
     let track = BTreeMap::from([("it".to_owned(), tracker)]);
     let (routes, rules) = (Vec::new(), Vec::new());
-    vec![FailoverGroup {
+    let mut config = Config::from_toml("version = 1\ncluster = \"shop\"\nhost = \"lb1\"\n").unwrap();
+    config.failover = vec![FailoverGroup {
         name: "edge".to_owned(),
         preempt: Preempt::Always,
+        start_delay: Default::default(),
         routes,
         rules,
         instances: Vec::new(),
         track,
-    }]
+    }];
+    Arc::new(config)
 }
 
 impl Bench {
     fn new(tracker: Tracker) -> Self {
         let (vrrp, heard) = Handle::new();
-        let (wanted, receiver) = watch::channel(groups(tracker));
+        let (wanted, receiver) = watch::channel(config(tracker));
         let (services, status) = watch::channel(ServicesStatus::new());
         let (bfd, sessions) = watch::channel(BfdStatus::new());
         tokio::spawn(run(vrrp, Eyes { services: status, bfd: sessions }, receiver));
@@ -249,15 +252,15 @@ async fn a_reload_keeps_what_did_not_change_and_ends_what_is_gone() {
     let tracker = |path| Tracker { file: file(path, Expected::Present), ..rarely() };
     let mut bench = Bench::new(tracker(&one));
     assert_eq!(bench.next().await.0, Verdict::Failing);
-    bench.wanted.send_replace(groups(tracker(&one)));
+    bench.wanted.send_replace(config(tracker(&one)));
     fs::write(&one, "").unwrap();
     bench.expect(Verdict::Passing, &format!("{} is there", one.display())).await;
-    bench.wanted.send_replace(groups(tracker(&other)));
+    bench.wanted.send_replace(config(tracker(&other)));
     bench.expect(Verdict::Failing, &format!("there is no {}", other.display())).await;
     fs::remove_file(&one).unwrap();
     fs::write(&other, "").unwrap();
     bench.expect(Verdict::Passing, &format!("{} is there", other.display())).await;
-    bench.wanted.send_replace(Vec::new());
+    bench.wanted.send_modify(|config| Arc::make_mut(config).failover.clear());
     drop(bench.wanted);
     let end = tokio::time::timeout(LIMIT, bench.heard.recv()).await.expect("the trackers did not end");
     assert!(end.is_none(), "a tracker that is gone was heard");

@@ -1,7 +1,7 @@
 //! Where virtual IPs are, and where they belong. Each instance's wish is kept, so that the kernel can be
 //! compared with it whenever something else touches an address.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -81,9 +81,9 @@ pub(super) type Owner = (String, String);
 #[derive(Debug, Default)]
 struct Holding {
     /// Every spot it may use, or has used.
-    known: BTreeSet<Spot>,
+    known: Vec<Spot>,
     /// Where its VIPs belong now.
-    wanted: BTreeSet<Spot>,
+    wanted: Vec<Spot>,
 }
 
 /// A change that was refused.
@@ -206,8 +206,14 @@ impl Vips {
         holding.wanted = match place {
             Place::Interface => Spot::on_interface(instance).collect(),
             Place::Lo => Spot::on_loopback(instance).collect(),
-            Place::Nowhere => BTreeSet::new(),
+            Place::Nowhere => Vec::new(),
         };
+        // Kept in order and without what is in it twice: a set would take a multiple of the memory.
+        for spots in [&mut holding.known, &mut holding.wanted] {
+            spots.sort_unstable();
+            spots.dedup();
+            spots.shrink_to_fit();
+        }
     }
 
     /// What makes the kernel agree with one owner's wish, whether or not the picture of the kernel is up to date.

@@ -52,6 +52,8 @@ pub(super) struct Kernel {
     pub(super) sockets: BTreeMap<SocketKey, AdvertSocket>,
     /// Sockets of the process before, as long as they may be of use.
     pub(super) inherited: Vec<AdvertSocket>,
+    /// News was lost, and not all has been read again since.
+    stale: bool,
     announcer: Announcer,
     pub(super) pacer: Pacer,
     complaints: BTreeMap<String, Instant>,
@@ -79,20 +81,25 @@ impl Kernel {
             virtual_macs: VirtualMacs::default(),
             sockets: BTreeMap::new(),
             inherited: Vec::new(),
+            stale: false,
             announcer,
             pacer: Pacer::default(),
             complaints: BTreeMap::new(),
         })
     }
 
-    /// Takes in what the kernel told about links and addresses.
+    /// Takes in what the kernel told about links and addresses. Where that cannot be known, another attempt is to be
+    /// made: [`Self::is_stale`].
     pub(super) fn update_links(&mut self) {
         match self.monitor.drain() {
             Ok(events) => events.into_iter().for_each(|event| self.links.apply(event)),
             Err(error) => {
                 tracing::info!(%error, "the kernel dropped news of links and addresses; reading all of them again");
-                self.read_links();
+                self.stale = true;
             }
+        }
+        if self.stale {
+            self.read_links();
         }
         let links = &self.links;
         self.announcer.retain(|index| links.name(index) != "?");
@@ -101,9 +108,20 @@ impl Kernel {
     /// Reads all links and addresses anew.
     fn read_links(&mut self) {
         match self.requests.dump() {
-            Ok(events) => self.links = Links::from_dump(events),
-            Err(error) => tracing::error!(%error, "cannot read links and addresses"),
+            Ok(events) => {
+                self.links = Links::from_dump(events);
+                self.stale = false;
+            }
+            Err(error) if self.may_complain("read links", Instant::now()) => {
+                tracing::error!(%error, "cannot read links and addresses; trying again");
+            }
+            Err(_) => {}
         }
+    }
+
+    /// Whether the picture of links and addresses may miss something.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// Opens the sockets that `instances` need and that are missing or belong to an interface that is no more,
@@ -132,6 +150,10 @@ impl Kernel {
             }
         }
         self.sockets.retain(|key, socket| needed.contains(&(key.clone(), socket.index())));
+        // All of them leave before the first one joins: the network hears only of a host's last leave and first join.
+        for ((interface, ..), socket) in &mut self.sockets {
+            socket.heed_link(self.links.is_running(interface));
+        }
         for (key, index) in needed {
             if let Some(socket) = self.sockets.get_mut(&key) {
                 socket.join();

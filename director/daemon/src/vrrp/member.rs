@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use fairway_config::{Instance, Tracker, VirtualMac, VrrpVersion};
-use fairway_vrrp::{Group, GroupConfig, Output, Verdict, VirtualRouter};
+use fairway_vrrp::{Group, GroupConfig, OtherRouter, Output, Verdict, VirtualRouter};
 
 use super::addresses::Owner;
 use super::passing::{self, SavedMember};
-use crate::status::{GroupStatus, InstanceStatus, Statistics, TrackerStatus};
+use crate::status::{GroupStatus, InstanceStatus, OtherRouterStatus, Statistics, TrackerStatus};
 
 macro_rules! io_counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -127,9 +127,7 @@ impl Member {
 
     /// The shortest time after which another router takes over from us when it hears nothing.
     pub(super) fn master_down(&self) -> Duration {
-        let interval =
-            |(router, instance): (&VirtualRouter, &Instance)| master_down(router, instance.version);
-        self.group.instances().iter().zip(self.instances()).map(interval).min().unwrap_or_default()
+        self.group.instances().iter().map(VirtualRouter::master_down).min().unwrap_or_default()
     }
 
     /// Whether the loop comes so late that others may have taken over in the meantime.
@@ -191,8 +189,9 @@ impl Member {
                     let address = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
                     (mac.interface.to_string(), address)
                 }),
+                other_routers: router.other_routers().map(other_router).collect(),
             };
-            (router.name().to_owned(), status)
+            (router.name().to_owned(), Box::new(status))
         };
         GroupStatus {
             state,
@@ -220,6 +219,11 @@ impl Member {
                 known.priority == router.priority()
                     && known.advert_interval_ms == millis(router.interval())
                     && known.master == router.master()
+                    && known
+                        .other_routers
+                        .iter()
+                        .map(|other| (other.source, &other.what, other.count))
+                        .eq(router.other_routers().map(|other| (other.source, &other.what, other.count)))
             })
         };
         self.since == status.since
@@ -277,19 +281,13 @@ fn shown(tracker: &Tracker, verdict: Option<Verdict>) -> (&'static str, i16) {
     (state, tracker.weight.unwrap_or(number))
 }
 
-fn millis(length: Duration) -> u64 {
-    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+fn other_router(other: &OtherRouter) -> OtherRouterStatus {
+    let OtherRouter { source, what, count, at } = other.clone();
+    OtherRouterStatus { source, what, count, at: SystemTime::now() - at.elapsed() }
 }
 
-/// The master-down interval (RFC 9568 section 6.1, RFC 3768 section 6.1).
-fn master_down(router: &VirtualRouter, version: VrrpVersion) -> Duration {
-    let steps = 256 - u32::from(router.priority());
-    let skew = match version {
-        VrrpVersion::V2 => Duration::from_secs(1),
-        VrrpVersion::V3 => router.interval(),
-    } * steps
-        / 256;
-    router.interval() * 3 + skew
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

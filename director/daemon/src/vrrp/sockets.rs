@@ -78,6 +78,8 @@ pub(super) struct AdvertSocket {
     wire: Wire,
     index: u32,
     joined: bool,
+    /// Whether the link ran when it was looked at last.
+    running: bool,
 }
 
 impl AdvertSocket {
@@ -139,7 +141,7 @@ impl AdvertSocket {
                 setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
             }
         }
-        let mut socket = Self { socket, family, wire, index, joined: false };
+        let mut socket = Self { socket, family, wire, index, joined: false, running: true };
         socket.join();
         Ok(socket)
     }
@@ -170,9 +172,25 @@ impl AdvertSocket {
         self.index
     }
 
+    /// Takes note of whether the link runs. One that has come back may end at a switch that has forgotten who wants
+    /// the group, and the kernel tells nobody of a membership that it has all along: then this leaves the group, for
+    /// [`Self::join`] to tell the switch.
+    pub(super) fn heed_link(&mut self, running: bool) {
+        let ran = std::mem::replace(&mut self.running, running);
+        if ran || !running || !self.joined {
+            return;
+        }
+        let left = match group_address(self.family) {
+            IpAddr::V4(group) => {
+                self.socket.leave_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(self.index))
+            }
+            IpAddr::V6(group) => self.socket.leave_multicast_v6(&group, self.index),
+        };
+        self.joined = left.is_err();
+    }
+
     /// Joins the VRRP multicast group, unless that is done. It fails while the interface has the address family
-    /// switched off, so it is tried again whenever the interface changes. The kernel keeps a membership while
-    /// the link is down.
+    /// switched off, so it is tried again whenever the interface changes.
     pub(super) fn join(&mut self) {
         if self.joined {
             return;

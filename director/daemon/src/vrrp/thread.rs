@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -37,7 +38,7 @@ const CLOCK_STEP: Duration = Duration::from_millis(100);
 const DATAGRAM: usize = 65_536;
 
 /// The groups whose status is another now, and those that are gone.
-pub(super) type StatusChanges = Vec<(String, Option<GroupStatus>)>;
+pub(super) type StatusChanges = Vec<(String, Option<Arc<GroupStatus>>)>;
 
 /// The state of the thread.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub(super) struct Thread {
     pub(super) stopping: Option<Reply<()>>,
     /// Set once another process is to go on from here.
     pub(super) passing: Option<Passing>,
+    /// How long the host had been suspended since it was booted.
+    slept: Duration,
     /// UTC at the origin of the monotonic clock, as the machines were told.
     epoch: Option<Duration>,
     /// When addresses and sockets are looked at again although nothing happened.
@@ -96,6 +99,7 @@ impl Thread {
             heartbeat,
             stopping: None,
             passing: None,
+            slept: time_asleep().unwrap_or_default(),
             epoch: None,
             retry_at: None,
         })
@@ -113,6 +117,7 @@ impl Thread {
             // Judged before packets are fed: they move the deadlines.
             let mut stalled = self.roll.due(now);
             stalled.retain(|place| self.roll.all()[*place].is_stalled(now));
+            self.add_suspended(&mut stalled);
             if links || self.retry_at.is_some_and(|at| at <= now) {
                 self.take_in_links(now);
             }
@@ -179,10 +184,25 @@ impl Thread {
         }
     }
 
+    /// Adds the groups that others may have taken over while the host was suspended. The clock that timers go by stood
+    /// still meanwhile (`CLOCK_MONOTONIC`), `CLOCK_BOOTTIME` did not.
+    fn add_suspended(&mut self, stalled: &mut Vec<usize>) {
+        let Ok(slept) = time_asleep() else { return };
+        let since = slept.saturating_sub(std::mem::replace(&mut self.slept, slept));
+        if since < CLOCK_STEP {
+            return;
+        }
+        tracing::warn!("the host was suspended for {} ms", since.as_millis());
+        let others = self.roll.all().iter().enumerate().filter(|(_, member)| member.master_down() <= since);
+        let others: Vec<_> =
+            others.map(|(place, _)| place).filter(|place| !stalled.contains(place)).collect();
+        stalled.extend(others);
+    }
+
     fn take_in_links(&mut self, now: Instant) {
         self.retry_at = None;
         self.kernel.update_links();
-        if !self.update_sockets() {
+        if !self.update_sockets() || self.kernel.is_stale() {
             self.retry_at = Some(now + addresses::RETRY);
         }
         self.tell_sources();
@@ -392,8 +412,8 @@ impl Thread {
         for member in self.roll.take_changed() {
             let known = self.published.get(member.name());
             if reconfigured || !known.is_some_and(|status| member.is(status)) {
-                let status = member.status();
-                changes.push((member.name().to_owned(), Some(status.clone())));
+                let status = Arc::new(member.status());
+                changes.push((member.name().to_owned(), Some(Arc::clone(&status))));
                 self.published.insert(member.name().to_owned(), status);
             }
         }
@@ -401,6 +421,14 @@ impl Thread {
             let _ = self.status.send(changes); // fails only while the process ends
         }
     }
+}
+
+/// How long the host has been suspended since it was booted.
+fn time_asleep() -> Result<Duration, Errno> {
+    // In this order, so that what passes between the two is not sleep.
+    let boot = clock_gettime(ClockId::CLOCK_BOOTTIME)?;
+    let awake = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
+    Ok(Duration::from(boot).saturating_sub(Duration::from(awake)))
 }
 
 /// UTC since the Unix epoch.

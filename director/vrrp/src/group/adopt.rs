@@ -26,7 +26,11 @@ impl Group {
             let own = router.own_interval();
             let interval = match router.config.version {
                 VrrpVersion::V2 => own,
-                VrrpVersion::V3 => own.max(pause).min(LONGEST_INTERVAL),
+                // Who waits for fewer adverts than usual is told a longer interval.
+                VrrpVersion::V3 => {
+                    let few = router.patience().adverts.clamp(1, 3);
+                    own.max(pause * 3 / u32::from(few)).min(LONGEST_INTERVAL)
+                }
             };
             router.advert_due = router.is_up().then(|| now + interval);
             self.send_every(now, instance, priority, interval);
@@ -176,7 +180,7 @@ impl VirtualRouter {
 
     /// Whether our adverts have failed to come for so long that others may have taken over.
     fn kept_waiting(&self, now: Instant) -> bool {
-        let patience = |interval| master_down(self.config.version, self.priority, interval);
+        let patience = |interval| master_down(self.patience(), self.priority, interval);
         self.link != Link::Unknown
             && self.advertised.is_none_or(|(sent, interval)| sent + patience(interval) <= now)
     }

@@ -13,6 +13,7 @@ impl Group {
     pub(super) fn start(&mut self, now: Instant, holding: bool) {
         if self.phase == Phase::Idle {
             self.phase = Phase::Waiting { holding };
+            self.delayed_until = Some(now + self.config.group.start_delay.get());
             self.begin(now, holding);
         }
     }
@@ -37,6 +38,7 @@ impl Group {
         } else if let Some(cause) = self.tracker_fault() {
             self.enter(now, Phase::Fault, cause);
         } else if holding {
+            self.delayed_until = None;
             let until = now + self.longest_interval();
             self.enter(now, Phase::Listening { until, fresh: true }, Cause::Started);
         } else {
@@ -154,14 +156,14 @@ impl Group {
         let router = &mut self.routers[instance];
         let mut resigned = None;
         let mut others = false;
-        let (version, priority) = (router.config.version, router.priority);
+        let (patience, priority) = (router.patience(), router.priority);
         for peer in router.peers.iter_mut() {
             if peer.source == source {
-                let skew = crate::timing::skew(version, priority, peer.down.interval());
+                let skew = crate::timing::skew(patience.version, priority, peer.down.interval());
                 peer.down.cut(now + skew, source);
                 resigned = Some(peer.priority);
             } else {
-                others |= peer.down.until(version, priority) > now;
+                others |= peer.down.until(patience, priority) > now;
             }
         }
         // A resignation from somebody who was not the master says nothing about the master.
@@ -342,7 +344,7 @@ impl Group {
             });
             listen.into_iter().chain(peers)
         });
-        timers.chain(self.not_before).chain(self.entered).max()
+        timers.chain(self.not_before).chain(self.delayed_until).chain(self.entered).max()
     }
 
     /// Takes over if nothing speaks against it.
@@ -369,7 +371,7 @@ impl Group {
             .max_by_key(|(router, timer)| router.ends(timer));
         match last {
             Some((router, timer)) => timer.cut_by().map_or_else(
-                || Cause::Silence(timer.length(router.config.version, router.priority)),
+                || Cause::Silence(timer.length(router.patience(), router.priority)),
                 Cause::Resigned,
             ),
             None if self.priority() == OWNER => Cause::Owner,

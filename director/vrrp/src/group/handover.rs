@@ -77,7 +77,7 @@ impl Group {
             (Force::Auto | Force::Master, Phase::HandingOver { .. } | Phase::Master) => self.resume(now),
             (Force::Master, Phase::Listening { .. }) => self.take_over(now, Cause::Forced(force)),
             (Force::Master, Phase::Backup) => {
-                self.not_before = None;
+                (self.not_before, self.delayed_until) = (None, None);
                 for router in &mut self.routers {
                     router.listen = None;
                 }
@@ -96,7 +96,7 @@ impl Group {
             router.advert_due = router.is_up().then(|| now + router.own_interval());
         }
         // The slowest peer has priority 1.
-        let patience = self.routers.iter().map(|r| master_down(r.config.version, 1, r.own_interval())).max();
+        let patience = self.routers.iter().map(|r| master_down(r.patience(), 1, r.own_interval())).max();
         let until = now + (patience.unwrap_or_default() + MARGIN).min(LONGEST_HANDOVER);
         self.phase = Phase::HandingOver { since: now, until, purpose };
     }

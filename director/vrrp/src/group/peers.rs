@@ -3,9 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use fairway_config::VrrpVersion;
-
-use crate::timing::DownTimer;
+use crate::timing::{DownTimer, Patience};
 
 /// More masters than this on one network is somebody playing games.
 const MAX_PEERS: usize = 8;
@@ -61,7 +59,7 @@ impl Peers {
     }
 
     /// Drops those that count as gone.
-    pub(crate) fn prune(&mut self, now: Instant, version: VrrpVersion, priority: u8) {
-        self.0.retain(|peer| peer.down.until(version, priority) > now);
+    pub(crate) fn prune(&mut self, now: Instant, patience: Patience, priority: u8) {
+        self.0.retain(|peer| peer.down.until(patience, priority) > now);
     }
 }

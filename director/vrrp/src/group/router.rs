@@ -1,22 +1,18 @@
 //! One virtual router of a group: what it heard, what it sends, its timers.
 
-use std::collections::HashMap;
-use std::mem::{Discriminant, discriminant};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use fairway_config::{Family, HmacMode, Instance};
 
 use super::announcer::Announcer;
+use super::others::{OtherRouter, Others};
 use super::peers::Peers;
 use crate::auth::{Carrier, Context, HeaderSeal, Seal, Secret, split_trailer};
 use crate::counters::Counters;
 use crate::output::{Event, Place, Received};
 use crate::packet::{Advert, Decoded, PacketError, authenticate, group_address};
-use crate::timing::{DownTimer, master_down, skew};
-
-/// Events of one kind are reported this often at most.
-const REPORT_EVERY: Duration = Duration::from_secs(10);
+use crate::timing::{DownTimer, Patience, master_down, skew};
 
 /// What is known about the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +44,7 @@ pub struct VirtualRouter {
     pub(crate) answered: Option<Instant>,
     pub(crate) announcer: Announcer,
     pub(crate) counters: Counters,
-    reported: HashMap<Discriminant<Event>, Instant>,
+    pub(crate) others: Others,
 }
 
 /// Why a packet is not for the election: what to report, if anything.
@@ -70,7 +66,7 @@ impl VirtualRouter {
             answered: None,
             announcer: Announcer::default(),
             counters: Counters::default(),
-            reported: HashMap::new(),
+            others: Others::default(),
         }
     }
 
@@ -98,6 +94,11 @@ impl VirtualRouter {
             Some(_) => self.source(),
             None => self.peers.best().map(|peer| peer.source),
         }
+    }
+
+    /// Other routers that something is wrong with: what was last reported of them.
+    pub fn other_routers(&self) -> impl Iterator<Item = &OtherRouter> {
+        self.others.iter()
     }
 
     /// Its counters.
@@ -134,15 +135,24 @@ impl VirtualRouter {
 
     /// When `timer` ends for us.
     pub(crate) fn ends(&self, timer: &DownTimer) -> Instant {
-        timer.until(self.config.version, self.priority)
+        timer.until(self.patience(), self.priority)
     }
 
     pub(crate) fn skew(&self, interval: Duration) -> Duration {
         skew(self.config.version, self.priority, interval)
     }
 
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::of(&self.config)
+    }
+
     pub(crate) fn own_master_down(&self) -> Duration {
-        master_down(self.config.version, self.priority, self.own_interval())
+        master_down(self.patience(), self.priority, self.own_interval())
+    }
+
+    /// How long this router, or one like it, waits for a master of the interval in force.
+    pub fn master_down(&self) -> Duration {
+        master_down(self.patience(), self.priority, self.interval())
     }
 
     /// Whether an advert is so late that others have stopped waiting for it.
@@ -157,7 +167,7 @@ impl VirtualRouter {
     }
 
     pub(crate) fn prune(&mut self, now: Instant) {
-        self.peers.prune(now, self.config.version, self.priority);
+        self.peers.prune(now, self.patience(), self.priority);
     }
 
     /// The advert to send, to the multicast group or to each peer, counted as sent once; none without a source
@@ -338,15 +348,5 @@ impl VirtualRouter {
             unknown,
             missing,
         })
-    }
-
-    /// Whether this kind of event has not been reported for a while; if so it counts as reported now.
-    pub(crate) fn may_report(&mut self, now: Instant, event: &Event) -> bool {
-        let next = self.reported.entry(discriminant(event)).or_insert(now);
-        let may = *next <= now;
-        if may {
-            *next = now + REPORT_EVERY;
-        }
-        may
     }
 }

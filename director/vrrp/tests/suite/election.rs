@@ -269,6 +269,47 @@ fn a_lower_master_that_dies_is_replaced_before_the_delay() {
 }
 
 #[test]
+fn how_many_adverts_may_be_missed_is_configured() {
+    for adverts in [1, 2, 7, 100] {
+        let mut config = config(1, 100, Preempt::Always);
+        config.group.instances[0].down_timer_adverts = adverts;
+        let mut rig = Rig::started(config);
+        rig.hear(0, 99, 200);
+        let all = rig.advance(INTERVAL * 102);
+        let expected = down(100) - 3 * INTERVAL + u32::from(adverts) * INTERVAL;
+        assert_eq!(when(&all, Did::To(State::Master)), Some(expected), "{adverts}");
+    }
+}
+
+#[test]
+fn nobody_is_master_before_the_delay_after_the_start() {
+    let mut config = config(1, 100, Preempt::Always);
+    config.group.start_delay = Period::from_secs(30);
+    let mut rig = Rig::started(config.clone());
+    let all = rig.advance(ms(40_000));
+    assert_eq!(when(&all, Did::To(State::Master)), Some(ms(30_000)));
+    // Whatever comes after it is not delayed.
+    rig.link(0, false);
+    rig.sleep(ms(1_000));
+    rig.link(0, true);
+    let at = rig.now;
+    let all = rig.advance(ms(40_000));
+    assert_eq!(when(&all, Did::To(State::Master)), Some(at + down(100)));
+
+    config.group.instances[0].priority = Priority::new(255).unwrap();
+    assert_eq!(Rig::started(config.clone()).group.state(), State::Backup);
+    let mut rig = Rig::started(config.clone());
+    rig.input(Input::Force(Force::Master));
+    assert_eq!(rig.group.state(), State::Master, "an operator does not wait");
+    // Virtual IPs that a predecessor left go on being served.
+    let mut rig = Rig::new(config);
+    rig.links_up();
+    rig.input(Input::Start { holding: true });
+    rig.advance(down(100));
+    assert_eq!(rig.group.state(), State::Master);
+}
+
+#[test]
 fn the_owner_of_the_addresses_does_not_wait() {
     for preempt in [Preempt::Always, Preempt::Never, Preempt::After(Period::from_secs(9))] {
         let rig = Rig::started(config(1, 255, preempt));

@@ -301,6 +301,40 @@ fn one_kind_of_event_is_reported_every_ten_seconds() {
 }
 
 #[test]
+fn one_router_does_not_hide_another() {
+    let mut rig = Rig::backup(100, Preempt::Always);
+    let packet = |source, ttl| Received {
+        source: address(0, source),
+        destination: group_address(Family::Ipv4),
+        ttl,
+        carrier: Carrier::Vrrp,
+        payload: &[],
+    };
+    assert_eq!(rig.receive(0, packet(7, 1)).len(), 1);
+    assert_eq!(rig.receive(0, packet(7, 1)).len(), 0, "the same again");
+    assert_eq!(rig.receive(0, packet(8, 1)).len(), 1, "another router");
+    assert_eq!(rig.receive(0, packet(7, 255)).len(), 1, "another mistake");
+    let seen = |rig: &Rig| {
+        let others = rig.group.instances()[0].other_routers();
+        others.map(|other| (other.source, other.count)).collect::<Vec<_>>()
+    };
+    let (seven, eight) = (address(0, 7), address(0, 8));
+    assert_eq!(seen(&rig), [(seven, 1), (eight, 1), (seven, 1)]);
+    // Many more do not push them out, nor fill the log, while these go on.
+    let mut told = 0;
+    for round in 0..50_u8 {
+        rig.sleep(ms(100));
+        told += (20..120).map(|source| rig.receive(0, packet(source, 1)).len()).sum::<usize>();
+        assert_eq!(rig.receive(0, packet(7, 1)).len(), 0, "{round}");
+    }
+    assert_eq!((told, seen(&rig).len()), (5, 8));
+    rig.sleep(ms(10_000));
+    assert_eq!(rig.receive(0, packet(7, 1)).len(), 1);
+    assert_eq!(seen(&rig)[0], (seven, 53));
+    assert_eq!(rig.receive(0, packet(200, 1)).len(), 1, "those that are quiet make room");
+}
+
+#[test]
 fn counters_have_names() {
     let mut rig = Rig::master(100, Preempt::Always);
     rig.hear(0, 99, 200);

@@ -56,6 +56,7 @@ pub fn instance(network: usize, priority: u8) -> Instance {
         version: VrrpVersion::V3,
         priority: Priority::new(priority).unwrap(),
         advert_interval: Period(INTERVAL),
+        down_timer_adverts: 3,
         checksum: Checksum::Rfc9568,
         source: None,
         unicast_peers: Vec::new(),
@@ -74,6 +75,7 @@ pub fn config(networks: usize, priority: u8, preempt: Preempt) -> GroupConfig {
         group: FailoverGroup {
             name: "edge".to_owned(),
             preempt,
+            start_delay: Period::default(),
             routes: Vec::new(),
             rules: Vec::new(),
             instances,

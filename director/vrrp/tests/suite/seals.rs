@@ -204,8 +204,9 @@ fn what_comes_without_is_refused_and_so_is_what_nobody_asked_for() {
     assert_eq!(counters(&rig).auth_mismatch, 1);
     let sealed = first_advert(enforce(200), UTC);
     let length = sealed.1.len();
-    assert_eq!(hear(&mut rig, &sealed), None, "the second complaint of a kind within ten seconds");
-    assert_eq!((counters(&rig).bad_length, length), (1, 8 + 4 + 28));
+    assert_eq!(hear(&mut rig, &sealed), Some(PacketError::Length { expected: 12, found: length }));
+    assert_eq!(hear(&mut rig, &sealed), None, "the same complaint within ten seconds");
+    assert_eq!((counters(&rig).bad_length, length), (2, 8 + 4 + 28));
 }
 
 #[test]

@@ -47,6 +47,20 @@ pub static FAILOVER: Shape = Shape {
             Kind::Text(&PERIOD),
             "Time between adverts. Version 2 wants whole seconds.",
         ),
+        defaulted(
+            "down-timer-adverts",
+            "3",
+            Kind::Integer(1, 100),
+            "How many adverts in a row may be missed before the master counts as gone; 3 is the standard.",
+        ),
+        defaulted(
+            "start-delay",
+            "\"0s\"",
+            Kind::Text(&PERIOD),
+            "For how long after its start a director takes no mastership (keepalived: vrrp_startup_delay), at most \
+             1000s: where switch ports forward late, or other services are not ready. One that follows a running \
+             director, or finds its own virtual IPs, does not wait.",
+        ),
         defaulted("version", "3", Kind::Integer(2, 3), "VRRP version; 2 is IPv4 only."),
         defaulted(
             "checksum",

@@ -25,6 +25,10 @@ pub struct RawGroup {
     pub directors: RawDirectors,
     /// `advert-interval`.
     pub advert_interval: Option<Spanned<Period>>,
+    /// `down-timer-adverts`.
+    pub down_timer_adverts: Option<Spanned<u8>>,
+    /// `start-delay`.
+    pub start_delay: Option<Spanned<Period>>,
     /// `version`.
     pub version: Option<Spanned<VrrpVersion>>,
     /// `checksum`.
@@ -95,6 +99,8 @@ pub(super) fn read_group(problems: &mut Problems, value: Value<'_>, name: Range<
         excluded: excluded.unwrap_or_default(),
         directors: directors.and_then(|v| read_directors(problems, &v)).unwrap_or_default(),
         advert_interval: table.optional("advert-interval").and_then(|v| v.parsed(problems, PERIOD)),
+        down_timer_adverts: table.optional("down-timer-adverts").and_then(|v| read_adverts(problems, &v)),
+        start_delay: table.optional("start-delay").and_then(|v| v.parsed(problems, PERIOD)),
         version: table.optional("version").and_then(|v| read_version(problems, &v)),
         checksum: table.optional("checksum").and_then(|v| {
             let words = [("rfc9568", Checksum::Rfc9568), ("rfc5798", Checksum::Rfc5798)];
@@ -164,6 +170,12 @@ fn read_directors(problems: &mut Problems, value: &Value<'_>) -> Option<RawDirec
         );
     }
     Some(RawDirectors::Priorities(named))
+}
+
+/// The range that keepalived has.
+fn read_adverts(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<u8>> {
+    let number = value.integer(problems, 1..=100)?;
+    Some(Spanned::new(number.span(), u8::try_from(*number.get_ref()).ok()?))
 }
 
 fn read_version(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<VrrpVersion>> {

@@ -172,6 +172,7 @@ fn rules(problems: &mut Problems, value: &Value<'_>, name: Range<usize>, part: &
     let group = FailoverGroup {
         name: "x".to_owned(),
         preempt: Preempt::default(),
+        start_delay: Period::default(),
         routes: Vec::new(),
         rules: Vec::new(),
         instances: Vec::new(),

@@ -28,6 +28,8 @@ pub use track::services_exist;
 
 /// The advert interval unless one is given.
 const ADVERT_INTERVAL: Period = Period::from_millis(250);
+/// As the standards have it (RFC 9568 section 6.1).
+const DOWN_TIMER_ADVERTS: u8 = 3;
 
 pub fn resolve(
     raw: &RawTopology,
@@ -49,6 +51,12 @@ pub fn resolve(
             ),
             directors: directors::directors(problems, raw, entry),
             advert_interval: entry.value.advert_interval.as_ref().map_or(ADVERT_INTERVAL, |i| *i.get_ref()),
+            down_timer_adverts: entry
+                .value
+                .down_timer_adverts
+                .as_ref()
+                .map_or(DOWN_TIMER_ADVERTS, |a| *a.get_ref()),
+            start_delay: entry.value.start_delay.as_ref().map_or(Period::default(), |d| *d.get_ref()),
             version: entry.value.version.as_ref().map_or(VrrpVersion::V3, |v| *v.get_ref()),
             checksum: entry.value.checksum.as_ref().map_or(Checksum::default(), |c| *c.get_ref()),
             preempt: entry.value.preempt.as_ref().map(|p| *p.get_ref()).unwrap_or_default(),

@@ -2,6 +2,7 @@
 //!
 //! Each step leaves out what it had to refuse, so that the next ones report only what is wrong in itself.
 
+mod bfd;
 mod failover;
 mod forwarding;
 mod hosts;
@@ -39,6 +40,7 @@ pub fn resolve(raw: &RawTopology, problems: &mut Problems) -> Topology {
     };
     let resolved = services::resolve(&parts, problems);
     failover::services_exist(problems, raw, &groups, &resolved.services);
+    bfd::agree(problems, (raw, &hosts), &groups, &resolved);
     let connection_sync = sync::resolve(&parts, &resolved.services, problems);
     Topology {
         connection_sync,

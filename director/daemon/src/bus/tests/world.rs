@@ -90,7 +90,8 @@ impl World {
     }
 
     fn build(script: Arc<Mutex<Script>>, reload: Handle<Reload>, bus: Bus) -> Self {
-        let (vrrp_status, vrrp_receiver) = watch::channel(VrrpStatus::from([("edge".to_owned(), edge())]));
+        let (vrrp_status, vrrp_receiver) =
+            watch::channel(VrrpStatus::from([("edge".to_owned(), Arc::new(edge()))]));
         let (services_status, services_receiver) =
             watch::channel(ServicesStatus::from([("web".to_owned(), web())]));
         let (bfd_status, bfd_receiver) = watch::channel(BfdStatus::from([(router(), session())]));
@@ -280,6 +281,7 @@ pub fn edge() -> GroupStatus {
         virtual_ips: vec!["192.0.2.1".parse().unwrap()],
         excluded_ips: vec!["2001:db8::1".parse().unwrap()],
         virtual_mac: None,
+        other_routers: Vec::new(),
     };
     GroupStatus {
         routes: vec!["route 0.0.0.0/0 via 192.0.2.254 table 100".to_owned()],
@@ -288,7 +290,7 @@ pub fn edge() -> GroupStatus {
         cause: "start".to_owned(),
         since: UNIX_EPOCH + Duration::from_secs(1_000_000),
         forced: "auto",
-        instances: BTreeMap::from([("edge-public".to_owned(), instance)]),
+        instances: BTreeMap::from([("edge-public".to_owned(), Box::new(instance))]),
         trackers: BTreeMap::from([(
             "proxy".to_owned(),
             TrackerStatus {

@@ -38,6 +38,9 @@ pub fn protocol_rules(problems: &mut Problems, (name, entry): (&str, &Entry<RawG
             }
             "active" | "window" => (Rule::HmacSetting, "auth.hmac", at(raw.auth.as_ref().map(Spanned::span))),
             "after" => (Rule::PreemptDelay, "preempt.after", at(raw.preempt.as_ref().map(Spanned::span))),
+            "start-delay" => {
+                (Rule::StartDelay, "start-delay", at(raw.start_delay.as_ref().map(Spanned::span)))
+            }
             "repeat" => {
                 (Rule::AnnounceRepeat, "announce.repeat", at(raw.announce.as_ref().map(Spanned::span)))
             }
