@@ -7,10 +7,12 @@
 //! ```
 //!
 //! All routers share one counter, as in keepalived: a number is taken that is above the sender's last one and not
-//! below the highest one known, and who becomes master goes on from there. So a router that starts from zero is
-//! heard as soon as it has heard the master.
+//! below the highest one known, and who becomes master goes on from there. So a router that starts from zero, as
+//! keepalived does, is heard as soon as it has heard the master. Ours follow the clock besides, so that a master
+//! that comes back from a crash, without having heard anybody, is not behind itself.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
@@ -30,6 +32,17 @@ const LENGTH_FIELD: u8 = 4;
 const VALUE: usize = 12;
 const IP_HEADER: usize = 20;
 const TTL: u8 = 255;
+
+/// From when on numbers follow the clock: 2026-01-01, in seconds of Unix time.
+const SINCE: u64 = 1_767_225_600;
+/// Numbers a second. Version 2 sends once a second, and a few adverts more at a hand-over.
+const A_SECOND: u64 = 4;
+
+/// The number of a moment; 0 with a clock that is far off, so that it does not use all the numbers up.
+fn by_the_clock(clock: Duration) -> u32 {
+    let number = clock.as_secs().saturating_sub(SINCE).saturating_mul(A_SECOND);
+    u32::try_from(number).ok().filter(|number| *number <= u32::MAX / 2).unwrap_or_default()
+}
 
 #[derive(Debug, Clone)]
 pub(crate) struct HeaderSeal {
@@ -73,9 +86,10 @@ impl HeaderSeal {
         mark[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
-    /// The number of the next advert, for all the peers it goes to.
-    pub(crate) fn next(&mut self) -> u32 {
-        self.number = self.number.saturating_add(1);
+    /// The number of the next advert, for all the peers it goes to: above the last one, and not behind the clock, so
+    /// that a process after a crash, which knows no number, is heard at once.
+    pub(crate) fn next(&mut self, clock: Duration) -> u32 {
+        self.number = self.number.saturating_add(1).max(by_the_clock(clock));
         self.number
     }
 

@@ -194,7 +194,7 @@ impl VirtualRouter {
         let context = self.context(source, clock);
         let number = match &mut self.seal {
             Seal::Message(_) => 0,
-            Seal::Header(seal) => seal.next().into(),
+            Seal::Header(seal) => seal.next(clock).into(),
             Seal::Trailer(seal) => seal.next(clock),
         };
         let encode = |to: &IpAddr| {

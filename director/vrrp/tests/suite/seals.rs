@@ -255,6 +255,23 @@ fn a_new_master_goes_on_from_the_number_it_heard() {
 }
 
 #[test]
+fn after_a_crash_a_header_is_not_behind_the_ones_before() {
+    let mut old = router(header(200, KEY), UTC);
+    old.advance(Duration::from_secs(20));
+    let mut adverts = old.outputs.into_iter().filter_map(|output| match output {
+        Output::Send { carrier, payload, .. } => Some((carrier, payload)),
+        _ => None,
+    });
+    let mut rig = router(header(100, KEY), UTC);
+    assert_eq!(hear(&mut rig, &adverts.next_back().unwrap()), None);
+    let next = first_advert(header(200, KEY), UTC + Duration::from_secs(20));
+    assert_eq!(hear(&mut rig, &next), None);
+    // A clock that is decades off does not use the numbers up.
+    let (_, payload) = first_advert(header(200, KEY), UTC * 2);
+    assert_eq!(payload[8..12], [0, 0, 0, 1]);
+}
+
+#[test]
 fn clocks_may_be_apart_by_the_window_and_no_more() {
     let advert = first_advert(enforce(200), UTC);
     let heard = UTC + down(200); // when it was sent
