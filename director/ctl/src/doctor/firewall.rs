@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::Path;
 use std::process::Command;
 
 use fairway_config::{Config, Listen, Protocol};
@@ -12,12 +11,13 @@ use serde_json::Value;
 use super::Findings;
 
 /// What fairway-gen writes.
-const GENERATED: &str = "/etc/nftables.d/fairway.nft";
+const GENERATED: &str = "etc/nftables.d/fairway.nft";
 /// Chains call each other at most this deep (the kernel's own limit).
 const DEPTH: usize = 16;
 
 pub(super) fn examine(findings: &mut Findings, config: &Config) {
-    let generated = Path::new(GENERATED).exists();
+    let file = super::host::root().join(GENERATED);
+    let generated = file.exists();
     let told = Command::new("nft").args(["-j", "list", "ruleset"]).output();
     let ruleset = match told {
         Ok(told) if told.status.success() => Ruleset::read(&told.stdout),
@@ -34,7 +34,7 @@ pub(super) fn examine(findings: &mut Findings, config: &Config) {
         }
     };
     if generated && !ruleset.tables.iter().any(|(family, name)| family == "inet" && name == "fairway") {
-        let problem = format!("the table is not loaded, and {GENERATED} is there");
+        let problem = format!("the table is not loaded, and {} is there", file.display());
         let remedy = "`systemctl restart fairway-nftables.service`";
         findings.add("firewall", "table inet fairway", problem, remedy);
     }

@@ -10,23 +10,33 @@ use fairway_config::{Config, Family, Forward};
 
 use super::Findings;
 
-const SYSCTLS: &str = "/etc/sysctl.d/60-fairway.conf";
-const NETWORKS: &str = "/etc/systemd/network";
-const MODULES: &str = "/etc/modules-load.d/fairway.conf";
+const SYSCTLS: &str = "etc/sysctl.d/60-fairway.conf";
+const NETWORKS: &str = "etc/systemd/network";
+const MODULES: &str = "etc/modules-load.d/fairway.conf";
+/// Where an appliance has what was generated for it; its `/etc` is of the image.
+const APPLIANCE: &str = "/run/fairway/files";
 /// Where a network says nothing else.
 const ETHERNET_MTU: u32 = 1500;
 
 pub(super) fn examine(findings: &mut Findings, config: &Config, topology: Option<&Path>) {
-    match fs::read_to_string(SYSCTLS) {
-        Ok(text) => sysctls(findings, &settings(&text), SYSCTLS),
+    let root = root();
+    let file = root.join(SYSCTLS);
+    match fs::read_to_string(&file) {
+        Ok(text) => sysctls(findings, &settings(&text), &file.display().to_string()),
         // Written by hand: what cannot be done without.
         Err(_) => sysctls(findings, &needed(config), "what the services need"),
     }
-    interfaces(findings);
-    modules(findings);
+    interfaces(findings, &root);
+    modules(findings, &root);
     if let Some(topology) = topology {
-        drift(findings, config, topology);
+        drift(findings, config, topology, &root);
     }
+}
+
+/// Below which the generated files are.
+pub(super) fn root() -> PathBuf {
+    let appliance = Path::new(APPLIANCE);
+    if appliance.is_dir() { appliance.to_owned() } else { PathBuf::from("/") }
 }
 
 /// What a setting is to be.
@@ -124,8 +134,8 @@ pub(super) fn link(text: &str) -> Link {
     link
 }
 
-fn interfaces(findings: &mut Findings) {
-    let Ok(entries) = fs::read_dir(NETWORKS) else { return };
+fn interfaces(findings: &mut Findings, root: &Path) {
+    let Ok(entries) = fs::read_dir(root.join(NETWORKS)) else { return };
     let ours = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.contains("-fairway") && name.ends_with(".network")
@@ -186,8 +196,9 @@ fn interfaces(findings: &mut Findings) {
     }
 }
 
-fn modules(findings: &mut Findings) {
-    let Ok(text) = fs::read_to_string(MODULES) else { return };
+fn modules(findings: &mut Findings, root: &Path) {
+    let file = root.join(MODULES);
+    let Ok(text) = fs::read_to_string(&file) else { return };
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let builtin = fs::read_to_string(format!("/lib/modules/{}/modules.builtin", release.trim()));
     let builtin = builtin.unwrap_or_default();
@@ -197,26 +208,32 @@ fn modules(findings: &mut Findings) {
             Path::new(path).file_stem().is_some_and(|stem| stem.to_string_lossy().replace('-', "_") == name)
         });
         if !is_built_in && !Path::new("/sys/module").join(&name).exists() {
-            let problem = format!("the module is not loaded, and {MODULES} names it");
+            let problem = format!("the module is not loaded, and {} names it", file.display());
             findings.add("module", &name, problem, format!("`modprobe {name}`"));
         }
     }
 }
 
-fn drift(findings: &mut Findings, config: &Config, topology: &Path) {
+fn drift(findings: &mut Findings, config: &Config, topology: &Path, root: &Path) {
     let told = Command::new("fairway-gen")
         .arg("diff")
         .arg(topology)
-        .args(["--host", &config.host, "--root", "/"])
+        .args(["--host", &config.host, "--root"])
+        .arg(root)
         .output();
     let about = topology.display().to_string();
+    let remedy = if root == Path::new("/") {
+        "`fairway-gen host ... --out /` writes them; then reload"
+    } else {
+        "`fairwayctl apply` puts the topology in force"
+    };
     match told {
         Ok(told) if told.status.success() => {}
         Ok(told) if told.status.code() == Some(1) => {
             let text = String::from_utf8_lossy(&told.stdout);
             let files: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("+++ ")).collect();
             let problem = format!("files on this host differ from what it makes: {}", files.join(", "));
-            findings.add("drift", about, problem, "`fairway-gen host ... --out /` writes them; then reload");
+            findings.add("drift", about, problem, remedy);
         }
         Ok(told) => {
             let text = String::from_utf8_lossy(&told.stderr);
