@@ -117,6 +117,7 @@ rules! {
     CheckSetting "check-setting" "A health check's settings make sense together."
     ServiceSetting "service-setting" "A service's settings make sense together."
     NotifySetting "notify-setting" "A notification has one way, and its settings make sense together."
+    IpvsSetting "ipvs-setting" "Settings of the kernel's table are within its bounds."
     ConnectionSync "connection-sync" "Directors share connections in a network where each of them has an IPv4 address."
     SyncAndFamilies "sync-and-families" "Directors that share connections have no tunnels to servers of another address family."
     FirewallAllow "firewall-allow" "Allowed ports are listed only where the policy is drop."

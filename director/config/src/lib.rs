@@ -26,6 +26,7 @@ mod types;
 mod validate;
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +93,7 @@ pub struct Config {
     pub services: Vec<Service>,
 }
 
-/// The kernel's connection synchronisation: what it tells goes by UDP to port 8848 of 224.0.0.81.
+/// The kernel's connection synchronisation, by UDP and multicast. What is absent is the kernel's own choice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ConnectionSync {
@@ -100,6 +101,25 @@ pub struct ConnectionSync {
     pub interface: IfName,
     /// Directors with the same number share connections.
     pub id: u8,
+    /// The multicast group it goes to, IPv4 or IPv6; 224.0.0.81.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<IpAddr>,
+    /// The UDP port; 8848.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// How many routers may pass it on, and one; 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u8>,
+    /// The largest message in bytes; what fits the interface's packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<u16>,
+}
+
+impl ConnectionSync {
+    /// The kernel's group (`IP_VS_SYNC_GROUP`).
+    pub const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 81));
+    /// The kernel's port (`IP_VS_SYNC_PORT`).
+    pub const PORT: u16 = 8848;
 }
 
 /// Settings of the IPVS table as a whole.

@@ -39,6 +39,8 @@ pub struct Service {
     pub slow_start: Option<Period>,
     /// Check the servers only while this director holds the VIP.
     pub suspend_on_backup: bool,
+    /// When the director stops, those who are told of servers and quorums are told that they are down.
+    pub down_on_stop: bool,
     /// How much weight must be up for the service to be up.
     pub quorum: Quorum,
     /// Who answers while the quorum is lost.

@@ -13,6 +13,9 @@ use std::time::Duration;
 
 use crate::{Auth, Config, Family, Instance, Preempt, SCHEMA_VERSION, VirtualIp, VrrpVersion};
 
+/// The kernel makes messages of connection synchronisation no shorter.
+const SHORTEST_SYNC: u16 = 512;
+
 /// One broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -53,6 +56,18 @@ pub(crate) fn problems(config: &Config) -> Vec<Problem> {
             if period.is_some_and(|p| !whole_seconds(p) || p.get() > Duration::from_secs(24 * 24 * 3600)) {
                 found.add(format!("ipvs.timeouts.{key}"), "must be whole seconds, from 1s to 24days");
             }
+        }
+    }
+    if let Some(sync) = &config.connection_sync {
+        if sync.group.is_some_and(|group| !group.is_multicast()) {
+            found.add("connection-sync.group", "must be a multicast address, such as 224.0.0.81");
+        }
+        if sync.port == Some(0) || sync.ttl == Some(0) {
+            let key = if sync.port == Some(0) { "port" } else { "ttl" };
+            found.add(format!("connection-sync.{key}"), "must be at least 1");
+        }
+        if sync.max_length.is_some_and(|length| length < SHORTEST_SYNC) {
+            found.add("connection-sync.max-length", format!("must be at least {SHORTEST_SYNC}"));
         }
     }
     for (name, check) in &config.checks {

@@ -76,7 +76,7 @@ fn reconcile(want: Option<&ConnectionSync>) -> Result<(), Error> {
         }
         match step {
             Step::Stop(role) => tracing::info!(%role, "connection synchronisation stopped"),
-            Step::Start(SyncDaemon { role, interface, id }) => {
+            Step::Start(SyncDaemon { role, interface, id, .. }) => {
                 tracing::info!(%role, interface, id, "connection synchronisation started");
             }
         }
@@ -88,11 +88,20 @@ fn reconcile(want: Option<&ConnectionSync>) -> Result<(), Error> {
 fn plan(want: Option<&ConnectionSync>, observed: &[SyncDaemon]) -> Vec<Step> {
     let mut steps = Vec::new();
     for role in [SyncRole::Master, SyncRole::Backup] {
-        let want =
-            want.map(|want| SyncDaemon { role, interface: want.interface.to_string(), id: want.id.into() });
+        let want = want.map(|want| SyncDaemon {
+            role,
+            interface: want.interface.to_string(),
+            id: want.id.into(),
+            group: want.group,
+            port: want.port,
+            ttl: want.ttl,
+            max_length: want.max_length,
+        });
         let found = observed.iter().find(|daemon| daemon.role == role);
-        if found == want.as_ref() {
-            continue;
+        match (&want, found) {
+            (None, None) => continue,
+            (Some(want), Some(found)) if fits(want, found) => continue,
+            _ => {}
         }
         steps.extend(found.map(|_| Step::Stop(role)));
         steps.extend(want.map(Step::Start));
@@ -100,20 +109,34 @@ fn plan(want: Option<&ConnectionSync>, observed: &[SyncDaemon]) -> Vec<Step> {
     steps
 }
 
+/// Whether a daemon that runs is the one that is wanted. What is not wanted otherwise is the kernel's choice; kernels
+/// that do not say what that was have no other.
+fn fits(want: &SyncDaemon, found: &SyncDaemon) -> bool {
+    let group = want.group.unwrap_or(ConnectionSync::GROUP) == found.group.unwrap_or(ConnectionSync::GROUP);
+    let port = want.port.unwrap_or(ConnectionSync::PORT) == found.port.unwrap_or(ConnectionSync::PORT);
+    let ttl = want.ttl.unwrap_or(1) == found.ttl.unwrap_or(1);
+    // The kernel chooses one that fits the interface.
+    let length = want.max_length.is_none() || want.max_length == found.max_length;
+    want.interface == found.interface && want.id == found.id && group && port && ttl && length
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn daemon(role: SyncRole, interface: &str, id: u32) -> SyncDaemon {
-        SyncDaemon { role, interface: interface.to_owned(), id }
+        // As the kernel tells it.
+        let (group, port, ttl) = (Some(ConnectionSync::GROUP), Some(ConnectionSync::PORT), Some(1));
+        SyncDaemon { group, port, ttl, max_length: Some(1438), ..SyncDaemon::new(role, interface, id) }
     }
 
     #[test]
     fn only_what_differs_is_changed() {
         use SyncRole::{Backup, Master};
-        let want = ConnectionSync { interface: "eth1".parse().unwrap(), id: 5 };
+        let interface = "eth1".parse().unwrap();
+        let want = ConnectionSync { interface, id: 5, group: None, port: None, ttl: None, max_length: None };
         let both = [daemon(Master, "eth1", 5), daemon(Backup, "eth1", 5)];
-        let start = both.clone().map(Step::Start);
+        let start = [Master, Backup].map(|role| Step::Start(SyncDaemon::new(role, "eth1", 5)));
         assert_eq!(plan(Some(&want), &[]), start);
         assert_eq!(plan(Some(&want), &both), []);
         assert_eq!(plan(Some(&want), &both[..1]), start[1..]);
@@ -121,6 +144,17 @@ mod tests {
             let steps = plan(Some(&want), &[both[0].clone(), other]);
             assert_eq!(steps, [Step::Stop(Backup), start[1].clone()]);
         }
+        let others = [
+            ConnectionSync { group: Some("239.0.0.1".parse().unwrap()), ..want.clone() },
+            ConnectionSync { port: Some(9000), ..want.clone() },
+            ConnectionSync { ttl: Some(4), ..want.clone() },
+            ConnectionSync { max_length: Some(1000), ..want.clone() },
+        ];
+        for other in &others {
+            assert_eq!(plan(Some(other), &both).len(), 4, "both start anew for {other:?}");
+        }
+        // A kernel that says nothing of all that.
+        assert_eq!(plan(Some(&want), &[Master, Backup].map(|role| SyncDaemon::new(role, "eth1", 5))), []);
         assert_eq!(plan(None, &both), [Step::Stop(Master), Step::Stop(Backup)]);
         assert_eq!(plan(None, &[]), []);
     }

@@ -424,6 +424,21 @@ pub struct SyncDaemon {
     pub interface: String,
     /// Daemons with the same number talk to each other: 0 to 255.
     pub id: u32,
+    /// The multicast group; `None`: the kernel's choice, or a kernel before 4.3, which does not say.
+    pub group: Option<IpAddr>,
+    /// The UDP port; `None` as of the group.
+    pub port: Option<u16>,
+    /// The time to live of packets; `None` as of the group.
+    pub ttl: Option<u8>,
+    /// The largest message in bytes; `None` as of the group.
+    pub max_length: Option<u16>,
+}
+
+impl SyncDaemon {
+    /// One with the kernel's choice of everything else.
+    pub fn new(role: SyncRole, interface: impl Into<String>, id: u32) -> Self {
+        Self { role, interface: interface.into(), id, group: None, port: None, ttl: None, max_length: None }
+    }
 }
 
 /// The kernel's IPVS as a whole (`IPVS_CMD_GET_INFO`).

@@ -95,6 +95,8 @@ pub fn read(statement: &Statement, notes: &mut Notes<'_>) -> Option<Service> {
                 service.settings.extend(seconds.map(|seconds| format!("persistence = \"{seconds}s\"")));
             }
             "alpha" => optimistic = false,
+            "omega" => service.settings.push("down-on-stop = true".to_owned()),
+            "ha_suspend" => service.settings.push("suspend-on-backup = true".to_owned()),
             "inhibit_on_failure" => inhibit = true,
             "ops" => service.settings.push("one-packet = true".to_owned()),
             "quorum" if seconds.is_some() => service.settings.push(format!("quorum = {value}")),

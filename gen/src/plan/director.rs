@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use fairway_config::{Config, ConnectionSync, Ipvs, SCHEMA_VERSION};
+use fairway_config::{Config, ConnectionSync, SCHEMA_VERSION};
 
 use super::Roles;
 use crate::topology::{Host, Topology};
@@ -20,10 +20,11 @@ pub(super) fn config(topology: &Topology, (name, host): (&str, &Host), roles: &R
         version: SCHEMA_VERSION,
         cluster: topology.cluster.clone(),
         host: name.to_owned(),
-        ipvs: Ipvs::default(),
+        ipvs: topology.ipvs.clone(),
         connection_sync: topology.connection_sync.as_ref().and_then(|sync| {
             let interface = host.interface_in(&sync.network)?.name.clone();
-            Some(ConnectionSync { interface, id: sync.id })
+            let (group, port, ttl, max_length) = (sync.group, sync.port, sync.ttl, sync.max_length);
+            Some(ConnectionSync { interface, id: sync.id, group, port, ttl, max_length })
         }),
         checks,
         notify: topology.notify.clone(),

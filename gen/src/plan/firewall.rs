@@ -56,6 +56,10 @@ pub struct SyncPeers {
     pub peers: Vec<IpAddr>,
     /// Some director's address is not known.
     pub any: bool,
+    /// Where it goes.
+    pub group: IpAddr,
+    /// And to which port.
+    pub port: u16,
 }
 
 /// The neighbours of BFD sessions, of one family and port.
@@ -163,7 +167,10 @@ pub(super) fn tracks_connections(topology: &Topology, host: &Host, roles: &Roles
 }
 
 fn sync(topology: &Topology, (name, host): (&str, &Host)) -> Option<SyncPeers> {
-    let network = &topology.connection_sync.as_ref()?.network;
+    let sync = topology.connection_sync.as_ref()?;
+    let network = &sync.network;
+    let group = sync.group.unwrap_or(fairway_config::ConnectionSync::GROUP);
+    let port = sync.port.unwrap_or(fairway_config::ConnectionSync::PORT);
     let interface = host.interface_in(network)?.name.to_string();
     let groups = topology.groups.values().flat_map(|group| group.directors.iter().map(|(other, _)| other));
     let listens = topology.services.values().flat_map(|service| &service.listens);
@@ -172,10 +179,10 @@ fn sync(topology: &Topology, (name, host): (&str, &Host)) -> Option<SyncPeers> {
     let found: Vec<_> = others
         .into_iter()
         .filter_map(|other| topology.hosts[other].interface_in(network))
-        .map(|interface| interface.address(Family::Ipv4))
+        .map(|interface| interface.address(Family::of(group)))
         .collect();
     let peers: BTreeSet<IpAddr> = found.iter().flatten().copied().collect();
-    Some(SyncPeers { interface, peers: peers.into_iter().collect(), any: found.contains(&None) })
+    Some(SyncPeers { interface, peers: peers.into_iter().collect(), any: found.contains(&None), group, port })
 }
 
 /// RFC 5881 section 4, RFC 5883 section 5.

@@ -84,6 +84,7 @@ pub static TOPOLOGY: Shape = Shape {
             Kind::Table(&CONNECTION_SYNC),
             "Directors tell each other of their connections, so that those go on after a take-over.",
         ),
+        optional("ipvs", Kind::Table(&IPVS), "The kernel's table of services, as a whole."),
         optional("networks", Kind::Named(&NAME, 0, &Kind::Table(&NETWORK)), "Networks by name."),
         optional("hosts", Kind::Named(&NAME, 0, &Kind::Table(&HOST)), "Hosts by name."),
         optional(
@@ -112,7 +113,7 @@ static CLUSTER: Shape = Shape {
 
 static CONNECTION_SYNC: Shape = Shape {
     name: "connection-sync",
-    doc: "Directors tell each other of their connections, by UDP to port 8848 of 224.0.0.81 and within two seconds. \
+    doc: "Directors tell each other of their connections, by UDP and multicast and within two seconds. \
           An empty table is enough.",
     keys: &[
         optional(
@@ -126,6 +127,48 @@ static CONNECTION_SYNC: Shape = Shape {
             Kind::Integer(0, 255),
             "Keeps clusters in one network apart. Follows from the cluster's name unless written.",
         ),
+        optional("group", Kind::Text(&ADDRESS), "The multicast group, where it is not 224.0.0.81."),
+        optional("port", Kind::Integer(1, 65535), "The UDP port, where it is not 8848."),
+        optional(
+            "ttl",
+            Kind::Integer(1, 255),
+            "How far it goes: routers between the directors, and one; 1 unless written.",
+        ),
+        optional(
+            "max-length",
+            Kind::Integer(512, 65535),
+            "The largest message in bytes; what fits the network's packets unless written.",
+        ),
+    ],
+};
+
+static IPVS: Shape = Shape {
+    name: "ipvs",
+    doc: "The kernel's table of services, as a whole.",
+    keys: &[
+        defaulted(
+            "audit-period",
+            "\"1m\"",
+            Kind::Text(&PERIOD),
+            "The whole table is compared with what it is to be within this time, and repaired; 1s to 1day.",
+        ),
+        optional("timeouts", Kind::Table(&TIMEOUTS), "When idle connections are forgotten."),
+        defaulted(
+            "keep-on-stop",
+            "false",
+            Kind::Boolean,
+            "The services stay in the kernel when the director stops, for a director that is master by other means.",
+        ),
+    ],
+};
+
+static TIMEOUTS: Shape = Shape {
+    name: "timeouts",
+    doc: "Idle times after which connections are forgotten, in whole seconds; the kernel's own unless written.",
+    keys: &[
+        optional("tcp", Kind::Text(&PERIOD), "Established TCP connections; 15m in the kernel."),
+        optional("tcp-fin", Kind::Text(&PERIOD), "TCP connections after a FIN; 2m in the kernel."),
+        optional("udp", Kind::Text(&PERIOD), "UDP; 5m in the kernel."),
     ],
 };
 

@@ -8,8 +8,9 @@ mod resolve;
 mod service;
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
-use fairway_config::{Check, Family, Notify};
+use fairway_config::{Check, Family, Ipvs, Notify};
 use indexmap::IndexMap;
 use toml::de::DeTable;
 
@@ -34,6 +35,8 @@ pub struct Topology {
     pub allow: Vec<AllowText>,
     /// How directors share connections.
     pub connection_sync: Option<ConnectionSync>,
+    /// The directors' IPVS tables as a whole.
+    pub ipvs: Ipvs,
     /// Networks by name.
     pub networks: IndexMap<String, Network>,
     /// Hosts by name.
@@ -59,6 +62,14 @@ pub struct ConnectionSync {
     pub network: String,
     /// The number that keeps this cluster's apart.
     pub id: u8,
+    /// The multicast group, where it is not the kernel's.
+    pub group: Option<IpAddr>,
+    /// The UDP port, where it is not the kernel's.
+    pub port: Option<u16>,
+    /// Routers that may pass it on, and one.
+    pub ttl: Option<u8>,
+    /// The largest message in bytes.
+    pub max_length: Option<u16>,
 }
 
 /// The way a NAT real server's replies take back to the director.
@@ -67,7 +78,7 @@ pub struct NatRoute {
     /// The network the server and the directors share.
     pub network: String,
     /// The servers-side virtual IP.
-    pub gateway: std::net::IpAddr,
+    pub gateway: IpAddr,
 }
 
 impl Topology {

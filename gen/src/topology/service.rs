@@ -43,6 +43,8 @@ pub struct Service {
     pub slow_start: Option<Period>,
     /// Only the director that has the virtual IP checks.
     pub suspend_on_backup: bool,
+    /// Stops are told as failures of its servers.
+    pub down_on_stop: bool,
     /// How much weight must be up.
     pub quorum: Quorum,
     /// The mark that makes all listens of a family one service.
@@ -168,6 +170,7 @@ impl Service {
             on_failure: self.on_failure,
             slow_start: self.slow_start,
             suspend_on_backup: self.suspend_on_backup,
+            down_on_stop: self.down_on_stop,
             quorum: self.quorum,
             sorry_server: self.servers.iter().find_map(|s| self.sorry_server_for(s, listen, family)),
             real_servers: self

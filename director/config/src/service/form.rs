@@ -36,6 +36,8 @@ pub(super) struct ServiceForm {
     slow_start: Option<Period>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     suspend_on_backup: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    down_on_stop: bool,
     /// Of the servers that do not say it themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     forward: Option<ForwardKind>,
@@ -223,6 +225,7 @@ impl TryFrom<ServiceForm> for Service {
             on_failure: form.on_failure,
             slow_start: form.slow_start,
             suspend_on_backup: form.suspend_on_backup,
+            down_on_stop: form.down_on_stop,
             quorum: form.quorum,
             real_servers,
         })
@@ -271,6 +274,7 @@ impl From<Service> for ServiceForm {
             on_failure: service.on_failure,
             slow_start: service.slow_start,
             suspend_on_backup: service.suspend_on_backup,
+            down_on_stop: service.down_on_stop,
             forward,
             quorum: service.quorum,
             tunnel,

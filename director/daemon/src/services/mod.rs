@@ -410,7 +410,37 @@ impl Task {
         });
     }
 
+    /// Tells that what was up is down, of services that want it so (keepalived's `omega`): whoever acts on servers and
+    /// quorums that come up acts on the end of the director, too.
+    fn tell_the_end(&self) {
+        let wants = |index: &usize| self.desired.service(*index).config.down_on_stop;
+        for index in (0..self.desired.len()).filter(wants) {
+            let service = self.desired.name(index);
+            for up in self.desired.servers(index).filter(|server| server.health == Health::Up) {
+                let server = up.config.name.as_str();
+                warn!(
+                    event = "server-down",
+                    service,
+                    server,
+                    check = "",
+                    detail = "the director stops",
+                    "real server is down"
+                );
+            }
+            if self.desired.quorum(index) == QuorumState::Up {
+                let sorry = self.desired.service(index).sorry.is_some();
+                log_quorum(&QuorumChange {
+                    service: service.to_owned(),
+                    state: QuorumState::Down,
+                    weight: 0,
+                    sorry,
+                });
+            }
+        }
+    }
+
     async fn stop(self, reply: Reply<()>) {
+        self.tell_the_end();
         let keep = self.config.is_some_and(|config| config.ipvs.keep_on_stop);
         // No check changes anything any more.
         drop(self.monitor);

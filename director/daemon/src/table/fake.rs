@@ -25,6 +25,12 @@ pub(crate) struct State {
     pub(crate) log: Vec<Operation>,
     /// How often the whole table was read.
     pub(crate) dumps: usize,
+    /// What a service's operations are refused with, and how often yet.
+    pub(crate) refuse: BTreeMap<ServiceKey, (Errno, usize)>,
+    /// It lets nobody in.
+    pub(crate) not_permitted: bool,
+    /// How many lists of operations it was given.
+    pub(crate) applied: usize,
     /// Servers have no connections; otherwise each has one.
     pub(crate) idle: bool,
     /// Services whose counters were set to zero.
@@ -48,12 +54,21 @@ impl Connect for FakeKernel {
     type Kernel = Self;
 
     fn connect(&mut self) -> Result<Self, Error> {
-        if self.state().missing { Err(Error::NoIpvs) } else { Ok(self.clone()) }
+        let state = self.state();
+        match *state {
+            State { missing: true, .. } => Err(Error::NoIpvs),
+            State { not_permitted: true, .. } => Err(Error::NotPermitted),
+            _ => Ok(self.clone()),
+        }
     }
 }
 
 impl State {
     fn carry_out(&mut self, operation: &Operation) -> Result<(), Errno> {
+        if let Some((errno, times @ 1..)) = self.refuse.get_mut(operation.service()) {
+            *times -= 1;
+            return Err(*errno);
+        }
         match operation {
             Operation::AddService { service, settings } => {
                 self.scheduler(settings)?;
@@ -151,6 +166,7 @@ impl Kernel for FakeKernel {
 
     fn apply(&mut self, operations: &[Operation]) -> Result<Vec<Failure>, Error> {
         let mut state = self.state();
+        state.applied += 1;
         let lose = std::mem::take(&mut state.lose_answers);
         let mut failures = Vec::new();
         for (index, operation) in operations.iter().enumerate() {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairway_ipvs::{
-    Destination, DestinationKey, Forward, Name, Operation, Protocol, Service, ServiceKey, Settings, Table,
-    Timeouts,
+    Destination, DestinationKey, Errno, Forward, Name, Operation, Protocol, Service, ServiceKey, Settings,
+    Table, Timeouts,
 };
 
 use super::fake::FakeKernel;
@@ -183,6 +183,53 @@ async fn a_refused_service_is_reported_and_does_not_disturb_the_others() {
     // The scheduler turns up: a later try succeeds on its own.
     kernel.state().unknown_schedulers.clear();
     until(&table, |status| status.errors.is_empty()).await;
+    assert_eq!(kernel.state().table, wanted.services);
+}
+
+#[tokio::test]
+async fn what_the_kernel_refuses_for_now_is_tried_again() {
+    for (errno, words) in [
+        (Errno::EBUSY, "busy"),
+        (Errno::EPERM, "CAP_NET_ADMIN"),
+        (Errno::ENOMEM, "memory"),
+        (Errno::ENOBUFS, "buffer"),
+    ] {
+        // Once: the second try, after a look at the whole table, goes through, and nobody needs to know.
+        let kernel = FakeKernel::default();
+        kernel.state().refuse.insert(key(1), (errno, 1));
+        let table = TableHandle::spawn_on(kernel.clone()).expect("a thread");
+        let wanted = desired(&[(key(1), service("rr", &[(1, 1)])), (key(2), service("rr", &[(1, 1)]))]);
+        let status = set(&table, wanted.clone()).await;
+        assert_eq!((status.errors.len(), &kernel.state().table), (0, &wanted.services), "{errno}");
+
+        // For longer: it is told of that service, the other goes on, and it is tried again after a pause.
+        let kernel = FakeKernel::default();
+        kernel.state().refuse.insert(key(1), (errno, usize::MAX));
+        let table = TableHandle::spawn_on(kernel.clone()).expect("a thread");
+        let status = set(&table, wanted.clone()).await;
+        let error = status.errors.get(&key(1)).expect("an error").to_lowercase();
+        assert!(error.contains(&words.to_lowercase()) && error.contains("10.0.0.1:80/tcp"), "{error}");
+        assert_eq!(kernel.state().table.keys().collect::<Vec<_>>(), [&key(2)]);
+        let tries = kernel.state().applied;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(kernel.state().applied <= tries + 8, "not at once, and not for ever");
+        kernel.state().refuse.clear();
+        until(&table, |status| status.errors.is_empty()).await;
+        assert_eq!(kernel.state().table, wanted.services);
+    }
+}
+
+#[tokio::test]
+async fn a_kernel_that_lets_nobody_in_is_told_of_and_asked_again() {
+    let kernel = FakeKernel::default();
+    kernel.state().not_permitted = true;
+    let table = TableHandle::spawn_on(kernel.clone()).expect("a thread");
+    let wanted = desired(&[(key(1), service("rr", &[(1, 1)]))]);
+    let generation = table.set(wanted.clone());
+    let status = until(&table, |status| matches!(status.kernel, KernelStatus::Unavailable(_))).await;
+    assert!(format!("{:?}", status.kernel).contains("CAP_NET_ADMIN"), "{:?}", status.kernel);
+    kernel.state().not_permitted = false;
+    until(&table, |status| status.generation == generation).await;
     assert_eq!(kernel.state().table, wanted.services);
 }
 

@@ -102,6 +102,11 @@ pub(crate) enum DaemonAttr {
     State = 1,
     Interface = 2,
     SyncId = 3,
+    MaxLength = 4,
+    Group = 5,
+    Group6 = 6,
+    Port = 7,
+    Ttl = 8,
 }
 
 /// `IP_VS_STATE_*`.

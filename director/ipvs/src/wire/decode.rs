@@ -99,6 +99,7 @@ pub(crate) fn timeouts(message: &Message<'_>) -> Result<Timeouts, DecodeError> {
 /// A synchronisation daemon as the kernel dumps it.
 pub(crate) fn sync_daemon(message: &Message<'_>) -> Result<SyncDaemon, DecodeError> {
     let (mut role, mut interface, mut id) = (None, None, 0);
+    let (mut group, mut port, mut ttl, mut max_length) = (None, None, None, None);
     for attribute in nested(message, CommandAttr::Daemon)? {
         let (kind, payload) = attribute?;
         match DaemonAttr::from(kind) {
@@ -115,10 +116,25 @@ pub(crate) fn sync_daemon(message: &Message<'_>) -> Result<SyncDaemon, DecodeErr
                 interface = Some(text.to_string_lossy().into_owned());
             }
             DaemonAttr::SyncId => id = u32::from_ne_bytes(number(payload, "number of a daemon")?),
+            DaemonAttr::MaxLength => {
+                max_length = Some(u16::from_ne_bytes(number(payload, "length of a daemon's messages")?));
+            }
+            DaemonAttr::Group => group = Some(IpAddr::from(number::<4>(payload, "group of a daemon")?)),
+            DaemonAttr::Group6 => {
+                group = Some(IpAddr::from(number::<16>(payload, "group of a daemon")?));
+            }
+            DaemonAttr::Port => port = Some(u16::from_ne_bytes(number(payload, "port of a daemon")?)),
+            DaemonAttr::Ttl => {
+                ttl = Some(u8::from_ne_bytes(number(payload, "time to live of a daemon's packets")?));
+            }
             DaemonAttr::UnrecognizedConst(_) => {}
         }
     }
     Ok(SyncDaemon {
+        group,
+        port,
+        ttl,
+        max_length,
         role: role.ok_or(DecodeError::Missing { what: "IPVS_DAEMON_ATTR_STATE" })?,
         interface: interface.ok_or(DecodeError::Missing { what: "IPVS_DAEMON_ATTR_MCAST_IFN" })?,
         id,

@@ -98,7 +98,22 @@ impl Requests {
             out.nest(CommandAttr::Daemon, |out| {
                 out.attribute(DaemonAttr::State, &sync_state(daemon.role))?;
                 out.attribute(DaemonAttr::Interface, &daemon.interface.as_str())?;
-                out.attribute(DaemonAttr::SyncId, &daemon.id)
+                out.attribute(DaemonAttr::SyncId, &daemon.id)?;
+                if let Some(length) = daemon.max_length {
+                    out.attribute(DaemonAttr::MaxLength, &length)?;
+                }
+                match daemon.group {
+                    Some(IpAddr::V4(group)) => out.attribute(DaemonAttr::Group, &group.octets())?,
+                    Some(IpAddr::V6(group)) => out.attribute(DaemonAttr::Group6, &group.octets())?,
+                    None => {}
+                }
+                if let Some(port) = daemon.port {
+                    out.attribute(DaemonAttr::Port, &port)?;
+                }
+                if let Some(ttl) = daemon.ttl {
+                    out.attribute(DaemonAttr::Ttl, &ttl)?;
+                }
+                Ok(())
             })
         })
     }

@@ -186,7 +186,7 @@ fn counters_of_64_bits_win_and_unknown_attributes_are_skipped() {
 #[cfg(target_endian = "little")]
 #[test]
 fn a_synchronisation_daemon_is_these_bytes() {
-    let daemon = SyncDaemon { role: SyncRole::Master, interface: "eth0".to_owned(), id: 5 };
+    let daemon = SyncDaemon::new(SyncRole::Master, "eth0", 5);
     let mut requests = Requests::default();
     requests.start_sync(FAMILY, 7, &daemon).expect("it can be encoded");
     let expected = hex("34000000 1c00 0500 07000000 00000000 09 01 0000 \
@@ -207,11 +207,24 @@ fn a_synchronisation_daemon_is_read() {
         attribute(4, &1460u16.to_ne_bytes()),
     ];
     let bytes = message(&attribute(0x8000 | 3, &attributes.concat()));
-    let expected = SyncDaemon { role: SyncRole::Backup, interface: "eth1".to_owned(), id: 9 };
+    let expected = SyncDaemon { max_length: Some(1460), ..SyncDaemon::new(SyncRole::Backup, "eth1", 9) };
     assert_eq!(decode::sync_daemon(&only(&bytes)), Ok(expected));
     let bytes = message(&attribute(0x8000 | 3, &attributes[1..].concat()));
     let missing = DecodeError::Missing { what: "IPVS_DAEMON_ATTR_STATE" };
     assert_eq!(decode::sync_daemon(&only(&bytes)), Err(missing));
+}
+
+#[test]
+fn all_settings_of_a_synchronisation_daemon_are_written_and_read() {
+    for group in ["239.1.2.3", "ff05::81"] {
+        let group = Some(group.parse().expect("an address"));
+        let (port, ttl, max_length) = (Some(9000), Some(4), Some(1400));
+        let daemon =
+            SyncDaemon { group, port, ttl, max_length, ..SyncDaemon::new(SyncRole::Master, "eth0", 5) };
+        let mut requests = Requests::default();
+        requests.start_sync(FAMILY, 7, &daemon).expect("it can be encoded");
+        assert_eq!(decode::sync_daemon(&only(requests.bytes())), Ok(daemon));
+    }
 }
 
 #[test]

@@ -113,6 +113,12 @@ pub static SERVICE: Shape = Shape {
             "The servers are checked only by the director that has the virtual IP.",
         ),
         defaulted(
+            "down-on-stop",
+            "false",
+            Kind::Boolean,
+            "When a director stops, those who are told of servers and quorums are told that they are down.",
+        ),
+        defaulted(
             "quorum",
             "1",
             Kind::Any(&[Kind::Integer(1, u32::MAX as i64), Kind::Table(&QUORUM)]),

@@ -3,6 +3,7 @@
 mod check;
 mod failover;
 mod hosts;
+mod ipvs;
 mod notify;
 mod route;
 mod service;
@@ -11,7 +12,8 @@ mod track;
 mod tunnel;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::net::IpAddr;
+use std::ops::{Range, RangeInclusive};
 
 use fairway_config::{Config, Ipvs, SCHEMA_VERSION};
 use serde_spanned::Spanned;
@@ -39,6 +41,8 @@ pub struct RawTopology {
     pub cluster: Option<Spanned<String>>,
     /// `[firewall]`.
     pub firewall: RawFirewall,
+    /// `[ipvs]`.
+    pub ipvs: Ipvs,
     /// `[connection-sync]`, and where it is written.
     pub connection_sync: Option<Spanned<RawSync>>,
     /// `[networks.X]`.
@@ -83,6 +87,14 @@ pub struct RawSync {
     pub network: Option<Spanned<String>>,
     /// `id`.
     pub id: Option<Spanned<i64>>,
+    /// `group`.
+    pub group: Option<Spanned<IpAddr>>,
+    /// `port`.
+    pub port: Option<u16>,
+    /// `ttl`.
+    pub ttl: Option<u8>,
+    /// `max-length`.
+    pub max_length: Option<u16>,
 }
 
 impl RawTopology {
@@ -106,6 +118,7 @@ impl RawTopology {
                 .and_then(|value| read_cluster(problems, &value)),
             firewall: root.optional("firewall").and_then(|v| read_firewall(problems, &v)).unwrap_or_default(),
             connection_sync: root.optional("connection-sync").and_then(|v| read_sync(problems, &v)),
+            ipvs: root.optional("ipvs").and_then(|v| ipvs::read_ipvs(problems, &v)).unwrap_or_default(),
             networks: section(problems, root.optional("networks"), hosts::read_network),
             hosts: section(problems, root.optional("hosts"), hosts::read_host),
             virtual_ips: section(problems, root.optional("virtual-ips"), hosts::read_virtual_ip),
@@ -182,9 +195,38 @@ fn read_sync(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<RawSy
     let raw = RawSync {
         network: table.optional("network").and_then(|v| v.string(problems, "the name of a network")),
         id: table.optional("id").and_then(|v| v.integer(problems, 0..=255)),
+        group: table.optional("group").and_then(|v| read_group_address(problems, &v)),
+        port: small(problems, table.optional("port"), 1..=65535),
+        ttl: small(problems, table.optional("ttl"), 1..=255),
+        max_length: small(problems, table.optional("max-length"), 512..=65535),
     };
     table.finish(problems);
     Some(Spanned::new(value.span.clone(), raw))
+}
+
+fn small<T: TryFrom<i64>>(
+    problems: &mut Problems,
+    value: Option<Value<'_>>,
+    range: RangeInclusive<i64>,
+) -> Option<T> {
+    T::try_from(*value?.integer(problems, range)?.get_ref()).ok()
+}
+
+fn read_group_address(problems: &mut Problems, value: &Value<'_>) -> Option<Spanned<IpAddr>> {
+    let want = "a multicast address such as \"239.0.0.81\"";
+    let group = value.parsed::<IpAddr>(problems, want)?;
+    if !group.get_ref().is_multicast() {
+        let text = format!("{} is not the address of a multicast group", group.get_ref());
+        problems.add(
+            Rule::BadValue,
+            &value.key,
+            group.span(),
+            text,
+            "use one such as 239.0.0.81 or ff05::81",
+        );
+        return None;
+    }
+    Some(group)
 }
 
 fn read_firewall(problems: &mut Problems, value: &Value<'_>) -> Option<RawFirewall> {

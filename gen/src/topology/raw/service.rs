@@ -56,6 +56,8 @@ pub struct RawService {
     pub slow_start: Option<Spanned<Period>>,
     /// `suspend-on-backup`.
     pub suspend_on_backup: bool,
+    /// `down-on-stop`.
+    pub down_on_stop: bool,
     /// `quorum`.
     pub quorum: Option<Spanned<Quorum>>,
     /// `fwmark`: true, or the mark.
@@ -178,6 +180,7 @@ pub(super) fn read_service(
         on_failure: read(problems, table.optional("on-failure")),
         slow_start: read_place(problems, table.optional("slow-start")),
         suspend_on_backup: read(problems, table.optional("suspend-on-backup")).unwrap_or_default(),
+        down_on_stop: read(problems, table.optional("down-on-stop")).unwrap_or_default(),
         quorum: read_place(problems, table.optional("quorum")),
         fwmark: read_place(problems, table.optional("fwmark")),
         sorry_server: table

@@ -44,6 +44,7 @@ pub fn resolve(raw: &RawTopology, problems: &mut Problems) -> Topology {
     let connection_sync = sync::resolve(&parts, &resolved.services, problems);
     Topology {
         connection_sync,
+        ipvs: raw.ipvs.clone(),
         cluster: raw.cluster.as_ref().map(|c| c.get_ref().clone()).unwrap_or_default(),
         firewall: raw.firewall.policy,
         allow: raw.firewall.allow.iter().map(|a| *a.get_ref()).collect(),

@@ -116,6 +116,7 @@ pub fn resolve(parts: &Parts<'_>, problems: &mut Problems) -> Resolved {
             on_failure: entry.value.on_failure.unwrap_or_default(),
             slow_start: entry.value.slow_start.as_ref().map(|s| *s.get_ref()),
             suspend_on_backup: entry.value.suspend_on_backup,
+            down_on_stop: entry.value.down_on_stop,
             quorum: entry.value.quorum.as_ref().map(|q| *q.get_ref()).unwrap_or_default(),
             fwmark,
             persistence_engine: entry

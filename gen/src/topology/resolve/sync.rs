@@ -7,6 +7,7 @@ use fairway_config::Family;
 use indexmap::IndexMap;
 use serde_spanned::Spanned;
 
+use super::super::raw::RawSync;
 use super::super::{ConnectionSync, Forward, Service};
 use super::services::Parts;
 use super::vrid::fnv1a;
@@ -65,7 +66,10 @@ pub fn resolve(
     let cluster = parts.raw.cluster.as_ref().map_or("", |name| name.get_ref());
     let id = raw.get_ref().id.as_ref().map(Spanned::get_ref).copied();
     let id = id.unwrap_or_else(|| i64::from(fnv1a([cluster]) % 255) + 1);
-    Some(ConnectionSync { network, id: u8::try_from(id).expect("the reader allows 0 to 255") })
+    let id = u8::try_from(id).expect("the reader allows 0 to 255");
+    let RawSync { group, port, ttl, max_length, .. } = raw.get_ref();
+    let group = group.as_ref().map(|group| *group.get_ref());
+    Some(ConnectionSync { network, id, group, port: *port, ttl: *ttl, max_length: *max_length })
 }
 
 /// Services whose connections do not go on after a take-over, whatever is shared of them.
