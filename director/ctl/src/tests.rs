@@ -184,6 +184,9 @@ edge   master  1h 2min  -       192.0.2.10  no master was heard
 GROUP  INSTANCE     STATE   INTERFACE      VRRP     VRID  PRIORITY  INTERVAL  ADDRESSES
 edge   edge-public  master  vrrp4-51@eth0  v3 ipv4  51    200       250ms     192.0.2.1, 192.0.2.2, 2001:db8::1
 
+INSTANCE     OTHER ROUTER  SEEN  LAST    WHAT
+edge-public  192.0.2.99    3     0s ago  runs virtual router 9
+
 GROUP  TRACKER  KIND       STATE    WEIGHT   DETAIL
 edge   load     number     passing  -20 now  /run/load says -20
 edge   proxy    process    failing  -150     no haproxy runs

@@ -208,7 +208,7 @@ fn instance(statement: &Statement, version: u8, notes: &mut Notes<'_>) -> Instan
     if instance.version == 3 && instance.auth.take().is_some() {
         notes.add(
             statement.line,
-            "authentication: keepalived does none in version 3, and neither does the topology",
+            "authentication: keepalived 2.2 does none in version 3; the topology has auth = { hmac = .. } for it",
         );
     }
     if instance.version == 3 && !checksum_as_v2 {

@@ -119,7 +119,9 @@ fn paint(lines: &[Line]) -> String {
         };
         // A line break after the last one would scroll.
         let end = if number + 1 < lines.len() { "\r\n" } else { "" };
-        text.push_str(&format!("{style}{}\x1b[0m\x1b[K{end}", line.text));
+        // After a line that fills the screen's width the cursor is still on its last character.
+        let erase = if line.text.chars().count() < SIZE.0 { "\x1b[K" } else { "" };
+        text.push_str(&format!("{style}{}\x1b[0m{erase}{end}", line.text));
     }
     text + "\x1b[J"
 }

@@ -199,6 +199,8 @@ fn what_is_painted_never_scrolls() {
         Line { style: Style::Plain, text: "b".to_owned() },
     ];
     assert_eq!(paint(&lines), "\x1b[?25l\x1b[H\x1b[1;31ma\x1b[0m\x1b[K\r\nb\x1b[0m\x1b[K\x1b[J");
+    let full = Line { text: "x".repeat(80), style: Style::Plain };
+    assert!(!paint(&[full]).contains("\x1b[K"), "the last character would be erased");
 }
 
 #[test]

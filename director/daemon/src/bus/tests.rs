@@ -38,8 +38,8 @@ const INTERFACES: [(&str, &str, &str); 6] = [
     (
         PUBLIC,
         "Instance",
-        "AdvertInterval:t ExcludedAddresses:as Family:s Interface:s MasterAddress:s Name:s Priority:y State:s \
-         Version:y VirtualAddresses:as VirtualMac:s VirtualMacInterface:s Vrid:y",
+        "AdvertInterval:t ExcludedAddresses:as Family:s Interface:s MasterAddress:s Name:s \
+         OtherRouters:a(sstt) Priority:y State:s Version:y VirtualAddresses:as VirtualMac:s VirtualMacInterface:s Vrid:y",
     ),
     (
         ROUTER,
