@@ -44,7 +44,7 @@ MUTATIONS = [
     ("a tie is lost to a router that is silent", ELECTION, "filter(|peer| !peer.down.is_late(now))", "filter(|_| true)"),
     ("a tie on a later network counts at once", ELECTION, "} else if instance == 0 {\n            self.step_down", "} else if instance < 9 {\n            self.step_down"),
     ("skip priority 0", ELECTION, "self.heard_resignation(now, instance, source);", "let _ = source;"),
-    ("priority 0 of anybody counts", ELECTION, "others |= peer.down.until(patience, priority) > now;", "peer.down.cut(now + crate::timing::skew(version, priority, peer.down.interval()), source);"),
+    ("priority 0 of anybody counts", ELECTION, "others |= peer.down.until(patience, priority) > now;", "peer.down.cut(now + crate::timing::skew(patience.version, priority, peer.down.interval()), source);"),
     ("priority 0 takes effect at once", ELECTION, "peer.down.cut(now + skew, source);", "peer.down.cut(now + skew * 0, source);"),
     ("priority 0 says nothing about other networks", ELECTION, "self.resigned_elsewhere(now, instance, source, priority);", "let _ = priority;"),
     ("ignore higher priority as master", ELECTION, "Phase::Master if outranks => {", "Phase::Master if outranks && false => {"),
