@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use indexmap::IndexMap;
+
 use super::Notes;
 use super::grammar::Statement;
 use super::script::{self, Script, Tracked};
@@ -10,6 +12,8 @@ use super::service::{self, Service};
 /// What one host's file says.
 #[derive(Debug, Default)]
 pub struct Cluster {
+    /// Milliseconds.
+    pub start_delay: u32,
     pub instances: Vec<Instance>,
     /// Names of groups and of their instances.
     pub groups: Vec<(String, Vec<String>)>,
@@ -31,6 +35,9 @@ pub struct Instance {
     pub priority: u8,
     /// Milliseconds.
     pub advert: u32,
+    pub down_timer: Option<u8>,
+    /// Settings of announcements, with keys and values as the topology has them.
+    pub announce: IndexMap<&'static str, String>,
     pub version: u8,
     /// "pass" or "ah".
     pub auth: Option<&'static str>,
@@ -54,8 +61,15 @@ pub fn read(statements: &[Statement], notes: &mut Notes<'_>) -> Cluster {
     for statement in statements {
         match statement.word(0) {
             "global_defs" => {
-                let others = |s: &&Statement| !matches!(s.word(0), "router_id" | "lvs_id" | "vrrp_version");
-                statement.body.iter().filter(others).for_each(|statement| notes.left_out(statement));
+                for statement in &statement.body {
+                    match (statement.word(0), statement.word(1).parse::<f64>()) {
+                        ("router_id" | "lvs_id" | "vrrp_version", _) => {}
+                        ("vrrp_startup_delay", Ok(seconds)) if (0.0..=1000.0).contains(&seconds) => {
+                            cluster.start_delay = milliseconds(seconds);
+                        }
+                        _ => notes.left_out(statement),
+                    }
+                }
             }
             "vrrp_instance" if cluster.instances.iter().any(|i| i.name == statement.word(1)) => {
                 notes.add(statement.line, "there is an instance of this name already: not carried over");
@@ -94,6 +108,21 @@ pub fn read(statements: &[Statement], notes: &mut Notes<'_>) -> Cluster {
     cluster
 }
 
+/// A setting of announcements; `None` for one that the topology does not have.
+fn announcement(word: &str, value: &str) -> Option<(&'static str, String)> {
+    let seconds = |key| Some((key, format!("\"{}s\"", value.parse::<u16>().ok()?)));
+    let count = |key| Some((key, value.parse::<u16>().ok()?.to_string()));
+    match word {
+        "garp_master_delay" => seconds("delay"),
+        "garp_master_refresh" => seconds("refresh"),
+        "garp_lower_prio_delay" => seconds("lower-priority-delay"),
+        "garp_master_repeat" => count("repeat"),
+        "garp_master_refresh_repeat" => count("refresh-repeat"),
+        "garp_lower_prio_repeat" => count("lower-priority-repeat"),
+        _ => None,
+    }
+}
+
 fn instance(statement: &Statement, version: u8, notes: &mut Notes<'_>) -> Instance {
     let mut instance = Instance {
         line: statement.line,
@@ -126,6 +155,18 @@ fn instance(statement: &Statement, version: u8, notes: &mut Notes<'_>) -> Instan
                     }
                     None => false,
                 }
+            }
+            "down_timer_adverts" => {
+                let mut adverts = 0;
+                let read = number(value, &mut adverts) && (1..=100).contains(&adverts);
+                instance.down_timer = read.then_some(adverts);
+                read
+            }
+            word if word.starts_with("garp_") => {
+                let setting = announcement(word, value);
+                let read = setting.is_some();
+                instance.announce.extend(setting);
+                read
             }
             "nopreempt" => {
                 instance.preempt = false;

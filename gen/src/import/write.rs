@@ -127,6 +127,7 @@ fn compare(clusters: &[(&str, Cluster)], notes: &mut [Notes<'_>]) {
             let differs = [
                 ("virtual_router_id, which two masters come of", instance.vrid != other.vrid),
                 ("advert_int", instance.advert != other.advert),
+                ("down_timer_adverts", instance.down_timer != other.down_timer),
                 ("version", instance.version != other.version),
                 ("authentication", instance.auth != other.auth),
                 ("virtual_ipaddress", instance.addresses != other.addresses),
@@ -237,6 +238,17 @@ fn groups(out: &mut String, clusters: &[(&str, Cluster)], notes: &mut [Notes<'_>
         });
         _ = writeln!(out, "directors = {{ {} }}", priorities.collect::<Vec<_>>().join(", "));
         _ = writeln!(out, "version = {}\nadvert-interval = \"{}ms\"", head.version, head.advert);
+        if let Some(adverts) = head.down_timer {
+            _ = writeln!(out, "down-timer-adverts = {adverts}");
+        }
+        if first.start_delay > 0 {
+            _ = writeln!(out, "start-delay = \"{}ms\"", first.start_delay);
+        }
+        if !head.announce.is_empty() {
+            let settings: Vec<_> =
+                head.announce.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            _ = writeln!(out, "announce = {{ {} }}", settings.join(", "));
+        }
         if head.version == 3 && head.addresses.iter().any(|address| !address.contains(':')) {
             out.push_str("checksum = \"rfc5798\"\n");
         }
