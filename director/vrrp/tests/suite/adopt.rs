@@ -80,6 +80,16 @@ fn backups_are_told_to_wait_and_then_back_to_the_usual() {
     assert_eq!(intervals(&rig), [ms(3_000)]);
     rig.input(Input::Bridge(Duration::from_secs(100)));
     assert_eq!(intervals(&rig), [ms(40_950)]);
+
+    // Backups that wait for fewer adverts than three wait as long all the same.
+    for (adverts, interval) in [(1, 3_000), (2, 1_500), (3, 1_000), (9, 1_000)] {
+        let mut few = config(1, 100, Preempt::Always);
+        few.group.instances[0].down_timer_adverts = adverts;
+        let mut rig = Rig::started(few);
+        rig.advance(ms(12_000));
+        rig.input(Input::Bridge(ms(1_000)));
+        assert_eq!(intervals(&rig), [ms(interval)], "{adverts}");
+    }
 }
 
 #[test]
