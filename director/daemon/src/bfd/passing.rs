@@ -9,10 +9,9 @@ use std::time::Duration;
 use fairway_bfd::Saved;
 use fairway_config::{BfdKey, IfName};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::descriptors::Named;
+use crate::descriptors::{Named, uptime};
 
 /// The name it is passed under.
 pub const STATE: &str = "bfd-state";
@@ -89,11 +88,6 @@ fn parse(mut file: File) -> io::Result<Vec<SavedSession>> {
         Some(age) if age <= OLDEST => Ok(document.sessions),
         _ => Err(io::Error::other("they were saved too long ago, or by another boot")),
     }
-}
-
-fn uptime() -> io::Result<u64> {
-    let uptime = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
-    u64::try_from(uptime.as_millis()).map_err(io::Error::other)
 }
 
 #[cfg(test)]

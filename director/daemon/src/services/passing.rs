@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use fairway_health::{Advice, Health, Verdict};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::desired::QuorumState;
-use crate::descriptors::Named;
+use crate::descriptors::{Named, uptime};
 
 /// The name it is passed under.
 pub const STATE: &str = "health-state";
@@ -163,11 +162,6 @@ fn parse(mut file: File) -> io::Result<Saved> {
         *risen = risen.saturating_add(age);
     }
     Ok(saved)
-}
-
-fn uptime() -> io::Result<u64> {
-    let uptime = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
-    u64::try_from(uptime.as_millis()).map_err(io::Error::other)
 }
 
 #[cfg(test)]

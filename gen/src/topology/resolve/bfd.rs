@@ -14,33 +14,76 @@ use super::services::Resolved;
 use crate::report::{Problems, Rule};
 
 /// Who wants a session: the key, and where it is written.
-type Wanted<'a> = (&'a str, Range<usize>);
+type Place<'a> = (&'a str, Range<usize>);
+
+/// What is known of each director's sessions.
+#[derive(Default)]
+struct Sessions<'a> {
+    known: HashMap<(&'a str, BfdKey), (BfdSession, Place<'a>)>,
+    /// Keys that have been reported to differ.
+    told: Vec<(&'a str, &'a str)>,
+}
 
 /// Reports a tracker or check that describes a neighbour's session otherwise than the one before it.
-pub fn agree(
+pub fn agree<'a>(
     problems: &mut Problems,
-    (raw, hosts): (&RawTopology, &Hosts),
-    groups: &IndexMap<String, Group>,
-    resolved: &Resolved,
+    (raw, hosts): (&'a RawTopology, &'a Hosts),
+    groups: &'a IndexMap<String, Group>,
+    resolved: &'a Resolved,
 ) {
-    let mut known: HashMap<(&str, BfdKey), (BfdSession, Wanted<'_>)> = HashMap::new();
-    let mut told: Vec<(&str, &str)> = Vec::new();
-    for (director, key, session, wanted) in trackers((raw, hosts), groups).chain(checks(raw, resolved)) {
-        let neighbour = key.neighbour;
-        let Some((other, first)) = known.get(&(director, key.clone())) else {
-            known.insert((director, key), (session, wanted));
-            continue;
-        };
-        // Once for all directors that have both.
-        if session.agrees_with(other) || told.contains(&(first.0, wanted.0)) {
-            continue;
+    let mut sessions = Sessions::default();
+    for (name, group) in groups {
+        for (name, entry) in raw.failover.get(name).into_iter().flat_map(|entry| &entry.value.track) {
+            let Some(bfd) = group.track.get(name).and_then(|form| form.bfd.as_ref()) else { continue };
+            for (director, host) in group.directors.iter().filter_map(|(d, _)| hosts.hosts.get_key_value(d)) {
+                let tracked = session(bfd, host);
+                let place = (entry.key.as_str(), entry.span.clone());
+                sessions.want(problems, (director, tracked.key()), tracked.session(), place);
+            }
         }
-        told.push((first.0, wanted.0));
+    }
+    for (name, service) in &resolved.services {
+        let Some(written) = raw.services.get(name) else { continue };
+        for server in &service.servers {
+            for check in server.checks.as_ref().unwrap_or(&service.checks) {
+                let Some(bfd) = resolved.checks.get(check).and_then(|check| check.bfd.as_ref()) else {
+                    continue;
+                };
+                // One that is written in place has no entry of its own.
+                let named = raw.checks.get(check).map(|entry| (entry.key.as_str(), entry.span.clone()));
+                let place = named.unwrap_or((written.key.as_str(), written.span.clone()));
+                for director in service.listens.iter().flat_map(|listen| &listen.directors) {
+                    for address in &server.addresses {
+                        let key = BfdKey { neighbour: address.address, interface: None };
+                        sessions.want(problems, (director, key), bfd.session(), place.clone());
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Sessions<'a> {
+    fn want(
+        &mut self,
+        problems: &mut Problems,
+        (director, key): (&'a str, BfdKey),
+        session: BfdSession,
+        place: Place<'a>,
+    ) {
+        let neighbour = key.neighbour;
+        let (other, first) =
+            self.known.entry((director, key)).or_insert_with(|| (session.clone(), place.clone()));
+        // Once for all directors that have both.
+        if session.agrees_with(other) || self.told.contains(&(first.0, place.0)) {
+            return;
+        }
+        self.told.push((first.0, place.0));
         problems
             .add(
                 Rule::BfdSession,
-                wanted.0,
-                wanted.1,
+                place.0,
+                place.1,
                 format!(
                     "{director} has one BFD session with {neighbour}, and {} describes it otherwise",
                     first.0
@@ -49,50 +92,4 @@ pub fn agree(
             )
             .see(first.1.clone(), "the other one");
     }
-}
-
-fn trackers<'a>(
-    (raw, hosts): (&'a RawTopology, &'a Hosts),
-    groups: &'a IndexMap<String, Group>,
-) -> impl Iterator<Item = (&'a str, BfdKey, BfdSession, Wanted<'a>)> {
-    let trackers = groups.iter().flat_map(|(name, group)| {
-        let written = raw.failover.get(name).into_iter().flat_map(|entry| &entry.value.track);
-        written.filter_map(move |(name, entry)| Some((group, group.track.get(name)?.bfd.as_ref()?, entry)))
-    });
-    trackers.flat_map(move |(group, bfd, entry)| {
-        let hosts = group.directors.iter().filter_map(move |(name, _)| hosts.hosts.get_key_value(name));
-        hosts.map(move |(director, host)| {
-            let tracked = session(bfd, host);
-            (director.as_str(), tracked.key(), tracked.session(), (entry.key.as_str(), entry.span.clone()))
-        })
-    })
-}
-
-fn checks<'a>(
-    raw: &'a RawTopology,
-    resolved: &'a Resolved,
-) -> impl Iterator<Item = (&'a str, BfdKey, BfdSession, Wanted<'a>)> {
-    resolved.services.iter().flat_map(move |(service, of)| {
-        let directors: Vec<&str> = of.listens.iter().flat_map(|l| &l.directors).map(String::as_str).collect();
-        of.servers.iter().flat_map(move |server| {
-            let names = server.checks.as_ref().unwrap_or(&of.checks);
-            let directors = directors.clone();
-            names.iter().filter_map(|name| Some((name, resolved.checks.get(name)?.bfd.as_ref()?))).flat_map(
-                move |(name, bfd)| {
-                    let wanted = match (raw.checks.get(name), raw.services.get(service)) {
-                        (Some(entry), _) => (entry.key.as_str(), entry.span.clone()),
-                        (None, Some(entry)) => (entry.key.as_str(), entry.span.clone()),
-                        (None, None) => ("services", 0..0),
-                    };
-                    let (directors, session) = (directors.clone(), bfd.session());
-                    server.addresses.iter().flat_map(move |address| {
-                        let key = BfdKey { neighbour: address.address, interface: None };
-                        let (wanted, session) = (wanted.clone(), session.clone());
-                        let each = directors.clone().into_iter();
-                        each.map(move |director| (director, key.clone(), session.clone(), wanted.clone()))
-                    })
-                },
-            )
-        })
-    })
 }
