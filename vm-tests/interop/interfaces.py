@@ -1,11 +1,12 @@
 """Interfaces and addresses that go and come back, and a take-over that waits."""
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 
 from lan import Host, now, run, wait
-from routers import Router, fairway
+from routers import Router, fairway, keepalived
 
 VIP, VIP6 = "10.9.0.100", "fd00:9::100"
 
@@ -58,19 +59,50 @@ def interface_recreated_below_a_virtual_mac(bench) -> None:
 
 
 def own_address_deleted(bench) -> None:
-    """The host's own address is deleted while its link is up: it hands over and says why, is not elected, and comes back with it."""
-    router = Router((VIP,), interval=0.1)
-    ours, other = bench.up(fairway, bench.a, router.but(priority=200)), bench.up(fairway, bench.b, router)
-    bench.alone(bench.a, bench.b, VIP, 20)
+    """The host's own address is deleted while its link is up: it says goodbye from that address and why, is not elected, and comes back with it."""
+    for vip, link_local in ((VIP6, True), (VIP, False)):
+        router = Router((vip,), interval=0.1)
+        ours, other = bench.up(fairway, bench.a, router.but(priority=200)), bench.up(keepalived, bench.b, router)
+        bench.alone(bench.a, bench.b, vip, 20)
+        source = ours.log().split("adverts come from ")[1].split()[0]
+        seen = bench.scratch / "seen"
+        with seen.open("w") as out:
+            tcpdump = bench.c.spawn("tcpdump", "-Z", "root", "-l", "-n", "-v", "-i", "eth0", "proto 112 or ip6 proto 112", stdout=out, stderr=subprocess.STDOUT)
+        wait("tcpdump listens", lambda: "listening on" in seen.read_text(), 10)
+        run(["ip", "-n", bench.a.space, "addr", "del", f"{source}/{64 if link_local else 24}", "dev", "eth0"])
+        wait("the other one takes over", lambda: bench.b.holds(vip) and not bench.a.holds(vip), 20)
+        wait("the goodbye is heard", lambda: any(source in line and "prio 0" in line for line in seen.read_text().replace("\n    ", " ").splitlines()), 5)
+        tcpdump.terminate()
+        problem = "eth0 has no IPv6 link-local address of its own" if link_local else f"eth0 does not have the configured source {source}"
+        wait("the log says why", lambda: problem in ours.log(), 20, 0.05)
+        if link_local:
+            ours.stop()
+            other.stop()
+            run(["ip", "-n", bench.a.space, "addr", "add", f"{source}/64", "dev", "eth0"])
     address = ["ip", "-n", bench.a.space, "addr"]
-    run([*address, "del", f"{bench.a.address}/24", "dev", "eth0"])
-    bench.alone(bench.b, bench.a, VIP, 20)
-    assert "without a usable ipv4 address" in ours.log(), ours.log()
     other.kill()
     time.sleep(2 * router.master_down)
     assert not bench.a.holds(VIP), f"a router without an address is master: {ours.log()}"
     run([*address, "add", f"{bench.a.address}/24", "dev", "eth0"])
     wait("it leads again", lambda: bench.a.holds(VIP), 20)
+
+
+def news_is_lost(bench) -> None:
+    """So much happens to addresses while the director does not run that the kernel drops news of it: it finds out how things are."""
+    router = Router((VIP,), interval=0.1)
+    ours, other = bench.up(fairway, bench.a, router.but(priority=200)), bench.up(fairway, bench.b, router)
+    bench.alone(bench.a, bench.b, VIP, 20)
+    own = f"{bench.a.address}/24"
+    log = len(ours.log())
+    ours.signal(signal.SIGSTOP)
+    # What the director first hears is that its address is gone, and not that it is back.
+    noise = [f"addr {what} 10.77.{n >> 8}.{n & 255}/32 dev lo" for n in range(6000) for what in ("add", "del")]
+    lines = [f"addr del {own} dev eth0", *noise, f"addr add {own} dev eth0"]
+    run(["ip", "-n", bench.a.space, "-batch", "-"], text="\n".join(lines) + "\n")
+    ours.signal(signal.SIGCONT)
+    wait("news was lost", lambda: "dropped news of links and addresses" in ours.log()[log:], 20, 0.05)
+    bench.alone(bench.a, bench.b, VIP, 20)
+    other.kill()
 
 
 def preemption_after_a_while(bench) -> None:
@@ -114,4 +146,4 @@ def membership_is_told_again(bench) -> None:
     tcpdump.terminate()
 
 
-CASES = [membership_is_told_again, interface_recreated, interface_recreated_below_a_virtual_mac, own_address_deleted, preemption_after_a_while]
+CASES = [membership_is_told_again, interface_recreated, interface_recreated_below_a_virtual_mac, own_address_deleted, news_is_lost, preemption_after_a_while]

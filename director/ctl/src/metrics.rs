@@ -83,7 +83,11 @@ fn of_groups(registry: &mut Registry, director: &Director) {
     let state = gauges(registry, "group_state", "State of a failover group");
     let since = gauges(registry, "group_since_seconds", "When the group took its state, since the epoch");
     let forced = gauges(registry, "group_forced", "Whether an operator forced the group");
-    let priority = gauges(registry, "instance_priority", "Priority of a VRRP instance");
+    let priority = gauges(registry, "instance_priority", "Priority of a VRRP instance in force");
+    let base = gauges(registry, "instance_base_priority", "Priority that is configured for a VRRP instance");
+    let master =
+        gauges(registry, "instance_master_priority", "Priority of the master, 0 while none is known");
+    let holds = gauges(registry, "instance_holds_addresses", "Whether the addresses are on their interfaces");
     let interval = gauges(registry, "instance_advert_interval_seconds", "Advert interval in force");
     for group in &director.groups {
         let labels = vec![("group", group.name.clone())];
@@ -97,6 +101,9 @@ fn of_groups(registry: &mut Registry, director: &Director) {
         for instance in &group.instances {
             let labels = vec![("group", group.name.clone()), ("vrrp_instance", instance.name.clone())];
             set(&priority, labels.clone(), instance.priority.into());
+            set(&base, labels.clone(), instance.base_priority.into());
+            set(&master, labels.clone(), instance.master_priority.into());
+            set(&holds, labels.clone(), truth(instance.addresses_at == "interface"));
             set(&interval, labels, number(instance.advert_interval_usec) / 1e6);
         }
     }

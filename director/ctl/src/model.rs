@@ -132,12 +132,18 @@ pub struct Instance {
     pub vrid: u8,
     /// VRRP version.
     pub version: u8,
-    /// Own priority.
+    /// Own priority in force.
     pub priority: u8,
+    /// The one that is configured for the group, before trackers and orders.
+    pub base_priority: u8,
     /// Advert interval in force.
     pub advert_interval_usec: u64,
     /// The master heard last, or this director; empty while none is known.
     pub master_address: String,
+    /// Its priority; 0 while none is known.
+    pub master_priority: u8,
+    /// Where the addresses are now: on the `interface`, parked on `lo`, or `nowhere`.
+    pub addresses_at: String,
     /// The virtual IPs that its adverts list.
     pub virtual_addresses: Vec<String>,
     /// The virtual IPs that move with them unadvertised.

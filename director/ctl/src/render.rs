@@ -90,13 +90,21 @@ fn instances(groups: &[Group]) -> String {
                 on_interface(instance),
                 format!("v{} {}", instance.version, instance.family),
                 instance.vrid.to_string(),
-                instance.priority.to_string(),
+                priority(instance),
                 interval(instance.advert_interval_usec),
                 [&instance.virtual_addresses[..], &instance.excluded_addresses[..]].concat().join(", "),
             ]);
         }
     }
     table.render()
+}
+
+/// The priority in force, and after it the configured one where trackers or an order made another of it.
+fn priority(instance: &Instance) -> String {
+    match (instance.priority, instance.base_priority) {
+        (now, base) if now == base => now.to_string(),
+        (now, base) => format!("{now} of {base}"),
+    }
 }
 
 /// As ip(8) writes an interface and the one below it.

@@ -104,8 +104,11 @@ fn objects() -> ManagedObjects {
                 ("Vrid", 51u8.into()),
                 ("Version", 3u8.into()),
                 ("Priority", 200u8.into()),
+                ("BasePriority", 220u8.into()),
                 ("AdvertInterval", 250_000u64.into()),
                 ("MasterAddress", "192.0.2.10".into()),
+                ("MasterPriority", 200u8.into()),
+                ("AddressesAt", "interface".into()),
                 ("VirtualAddresses", vec!["192.0.2.1".to_owned(), "192.0.2.2".to_owned()].into()),
                 ("ExcludedAddresses", vec!["2001:db8::1".to_owned()].into()),
                 ("VirtualMac", "00:00:5e:00:01:33".into()),
@@ -181,8 +184,8 @@ the last reload failed, generation 3 stays in force:
 GROUP  STATE   SINCE    FORCED  MASTER      CAUSE
 edge   master  1h 2min  -       192.0.2.10  no master was heard
 
-GROUP  INSTANCE     STATE   INTERFACE      VRRP     VRID  PRIORITY  INTERVAL  ADDRESSES
-edge   edge-public  master  vrrp4-51@eth0  v3 ipv4  51    200       250ms     192.0.2.1, 192.0.2.2, 2001:db8::1
+GROUP  INSTANCE     STATE   INTERFACE      VRRP     VRID  PRIORITY    INTERVAL  ADDRESSES
+edge   edge-public  master  vrrp4-51@eth0  v3 ipv4  51    200 of 220  250ms     192.0.2.1, 192.0.2.2, 2001:db8::1
 
 INSTANCE     OTHER ROUTER  SEEN  LAST    WHAT
 edge-public  192.0.2.99    3     0s ago  runs virtual router 9
@@ -245,8 +248,9 @@ fn json_has_stable_keys() {
             "routes": ["route 10.9.0.0/16 via 192.0.2.254", "rule 9"], "missing_routes": ["rule 9"],
             "instances": [{
                 "name": "edge-public", "state": "master", "interface": "eth0", "family": "ipv4", "vrid": 51,
-                "version": 3, "priority": 200, "advert_interval_usec": 250_000,
-                "master_address": "192.0.2.10", "virtual_addresses": ["192.0.2.1", "192.0.2.2"],
+                "version": 3, "priority": 200, "base_priority": 220, "advert_interval_usec": 250_000,
+                "master_address": "192.0.2.10", "master_priority": 200, "addresses_at": "interface",
+                "virtual_addresses": ["192.0.2.1", "192.0.2.2"],
                 "excluded_addresses": ["2001:db8::1"],
                 "virtual_mac": "00:00:5e:00:01:33", "virtual_mac_interface": "vrrp4-51",
                 "other_routers": [

@@ -62,12 +62,18 @@ pub struct InstanceStatus {
     pub vrid: u8,
     /// Protocol version, 2 or 3.
     pub version: u8,
-    /// Own priority.
+    /// Own priority in force.
     pub priority: u8,
+    /// The one that is configured for the group, before trackers and orders.
+    pub base_priority: u8,
     /// Advert interval in force, in milliseconds.
     pub advert_interval_ms: u64,
     /// Address of the master heard last, or our own while master.
     pub master: Option<IpAddr>,
+    /// Its priority.
+    pub master_priority: Option<u8>,
+    /// Where its addresses are now: on the `interface`, parked on `lo`, or `nowhere`.
+    pub place: &'static str,
     /// The virtual IPs that its adverts list.
     pub virtual_ips: Vec<IpAddr>,
     /// The virtual IPs that move with them unadvertised.
@@ -178,6 +184,15 @@ pub struct Seen {
 
 /// Named counters, as `GetStatistics` returns them.
 pub type Statistics = BTreeMap<String, u64>;
+
+/// The counters that docs/reference/counters.md has below a heading: tests hold the page to the code.
+#[cfg(test)]
+pub fn documented(heading: &str) -> std::collections::BTreeSet<String> {
+    const PAGE: &str = include_str!("../../../docs/reference/counters.md");
+    let section = PAGE.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+    let first = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    first.flat_map(|names| names.split(", ").map(|name| name.trim_matches('`').to_owned())).collect()
+}
 
 /// The operator's standing order for a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

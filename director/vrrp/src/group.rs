@@ -352,8 +352,12 @@ impl Group {
         if self.force == Force::Master {
             return OWNER;
         }
-        let lowest = self.config.group.instances.iter().map(|i| i.priority.get()).min().unwrap_or(1);
-        self.tracking.apply(lowest)
+        self.tracking.apply(self.base_priority())
+    }
+
+    /// The priority that is configured: the lowest among the instances.
+    pub fn base_priority(&self) -> u8 {
+        self.config.group.instances.iter().map(|i| i.priority.get()).min().unwrap_or(1)
     }
 
     fn apply_priority(&mut self) {
@@ -372,8 +376,14 @@ impl Group {
         self.all_links_up() && self.tracker_fault().is_none()
     }
 
-    fn first_link_down(&self) -> Option<&VirtualRouter> {
-        self.routers.iter().find(|router| router.link == Link::Down)
+    /// What is wrong with the first link that cannot be used.
+    fn link_fault(&self) -> Option<Cause> {
+        self.routers.iter().find_map(|router| match router.link {
+            Link::Down(problem) => {
+                Some(Cause::LinkDown { interface: router.config.interface.to_string(), problem })
+            }
+            Link::Unknown | Link::Up(_) => None,
+        })
     }
 
     /// The longest of our own advert intervals.

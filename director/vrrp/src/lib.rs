@@ -76,6 +76,6 @@ mod timing;
 pub use auth::{Carrier, PASSWORD, Secret};
 pub use counters::Counters;
 pub use group::{Group, GroupConfig, OtherRouter, VirtualRouter};
-pub use output::{Cause, Event, Force, Input, Output, Place, Received, State, Verdict};
+pub use output::{Cause, Event, Force, Input, LinkProblem, Output, Place, Received, State, Verdict};
 pub use packet::{Advert, Authentication, Decoded, PacketError, group_address, vrid_of};
 pub use saved::Saved;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use fairway_config::Checksum;
+use fairway_config::{Checksum, Family};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Carrier;
@@ -20,8 +20,7 @@ pub enum State {
     Backup,
     /// Holding the VIPs.
     Master,
-    /// An interface is missing, down or without address, or a tracker without a weight fails; left as soon as that
-    /// is over.
+    /// An interface cannot be used, or a tracker without a weight fails; left as soon as that is over.
     Fault,
 }
 
@@ -73,6 +72,70 @@ impl fmt::Display for Force {
     }
 }
 
+/// Why an instance can take no part in the election.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LinkProblem {
+    /// There is no such interface.
+    Missing,
+    /// Somebody has it down.
+    Down,
+    /// It is up, and has no carrier.
+    NoCarrier,
+    /// It has no address of this family that adverts could come from.
+    NoAddress(Family),
+    /// The configured source is none of its addresses.
+    NoSource(IpAddr),
+    /// Duplicate address detection for this address has not ended.
+    Tentative(IpAddr),
+    /// Another host has this address, as duplicate address detection found.
+    Duplicate(IpAddr),
+    /// The host is the owner of this address, and does not have it.
+    NotOwned(IpAddr),
+    /// There is no socket for adverts.
+    NoSocket,
+    /// The interface with the virtual MAC address cannot be made.
+    NoVirtualMac,
+}
+
+impl LinkProblem {
+    /// Whether the network may still be reached, only not from the address that adverts came from.
+    pub const fn is_of_addresses(self) -> bool {
+        matches!(
+            self,
+            Self::NoAddress(_)
+                | Self::NoSource(_)
+                | Self::Tentative(_)
+                | Self::Duplicate(_)
+                | Self::NotOwned(_)
+        )
+    }
+
+    /// What is wrong with this interface, in words.
+    pub fn on(self, interface: &str) -> String {
+        match self {
+            Self::Missing => format!("there is no interface {interface}"),
+            Self::Down => format!("{interface} is down"),
+            Self::NoCarrier => format!("{interface} has no carrier"),
+            Self::NoAddress(Family::Ipv4) => format!("{interface} has no IPv4 address of its own"),
+            Self::NoAddress(Family::Ipv6) => format!("{interface} has no IPv6 link-local address of its own"),
+            Self::NoSource(source) => format!("{interface} does not have the configured source {source}"),
+            Self::Tentative(address) => {
+                format!("{interface} still looks whether another host has {address}")
+            }
+            Self::Duplicate(address) => {
+                format!("another host has {address} of {interface}: duplicate address detection failed")
+            }
+            Self::NotOwned(address) => {
+                format!("{interface} does not have {address}, which this host is to own")
+            }
+            Self::NoSocket => format!("there is no socket for adverts on {interface}"),
+            Self::NoVirtualMac => {
+                format!("there is no interface with the virtual MAC address on {interface}")
+            }
+        }
+    }
+}
+
 /// A packet of IP protocol 112 or 51, as received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received<'a> {
@@ -102,8 +165,8 @@ pub enum Input<'a> {
     Link {
         /// Which instance.
         instance: usize,
-        /// Our address there; `None`: interface missing, down, or without address.
-        source: Option<IpAddr>,
+        /// Our address there, or why it cannot take part.
+        source: Result<IpAddr, LinkProblem>,
     },
     /// A packet came in on the instance's interface.
     Packet {
@@ -160,6 +223,17 @@ pub enum Place {
     Lo,
     /// On no interface.
     Nowhere,
+}
+
+impl Place {
+    /// The place as a lower-case word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Interface => "interface",
+            Self::Lo => "lo",
+            Self::Nowhere => "nowhere",
+        }
+    }
 }
 
 /// What to do, in the order given.
@@ -243,8 +317,13 @@ pub enum Cause {
     Forced(Force),
     /// The operator asked for a failover, and this router took over.
     HandedOver(IpAddr),
-    /// The interface of an instance is missing, down, or without address.
-    LinkDown(String),
+    /// An instance can take no part in the election.
+    LinkDown {
+        /// Its interface.
+        interface: String,
+        /// Why.
+        problem: LinkProblem,
+    },
     /// All interfaces are back.
     LinkUp,
     /// A tracker without a weight fails, or has no result yet.
@@ -280,9 +359,7 @@ impl fmt::Display for Cause {
             }
             Self::Forced(force) => write!(f, "forced: {force}"),
             Self::HandedOver(master) => write!(f, "failover: handed over to {master}"),
-            Self::LinkDown(interface) => {
-                write!(f, "interface {interface} is missing, down or without address")
-            }
+            Self::LinkDown { interface, problem } => f.write_str(&problem.on(interface)),
             Self::LinkUp => f.write_str("all interfaces are back"),
             Self::Tracker { name, detail } => write!(f, "tracker {name}: {detail}"),
             Self::TrackersPass => f.write_str("the trackers pass"),
@@ -361,6 +438,19 @@ pub enum Event {
 }
 
 impl Event {
+    /// The instance that has seen it.
+    pub fn instance(&self) -> Option<usize> {
+        match self {
+            Self::BadPacket { instance, .. }
+            | Self::ForeignVrid { instance, .. }
+            | Self::IntervalMismatch { instance, .. }
+            | Self::VipMismatch { instance, .. }
+            | Self::ChecksumMismatch { instance, .. }
+            | Self::LowerMaster { instance, .. } => Some(*instance),
+            Self::NoSuccessor(_) | Self::Stalled => None,
+        }
+    }
+
     /// The router that it is about.
     pub fn source(&self) -> Option<IpAddr> {
         match self {

@@ -185,3 +185,29 @@ impl Running {
         SavedSession::new(&self.key, self.port, self.machine.save())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use fairway_config::Period;
+
+    use super::*;
+
+    #[test]
+    fn every_counter_is_documented() {
+        let wanted = BfdSession {
+            local: None,
+            interface: None,
+            hops: 1,
+            min_tx: Period::from_millis(300),
+            min_rx: Period::from_millis(300),
+            multiplier: 3,
+            passive: false,
+        };
+        let key = BfdKey { neighbour: [192, 0, 2, 254].into(), interface: None };
+        let running = Running::new(Instant::now(), key, wanted, 1, 1);
+        let named: BTreeSet<String> = running.statistics().into_keys().collect();
+        assert_eq!(named, crate::status::documented("BFD sessions"), "docs/reference/counters.md");
+    }
+}

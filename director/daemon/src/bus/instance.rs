@@ -57,6 +57,12 @@ impl Instance {
         self.state.get(|s| s.priority)
     }
 
+    /// As configured, before trackers and orders.
+    #[zbus(property)]
+    fn base_priority(&self) -> u8 {
+        self.state.get(|s| s.base_priority)
+    }
+
     /// Microseconds.
     #[zbus(property)]
     fn advert_interval(&self) -> u64 {
@@ -67,6 +73,18 @@ impl Instance {
     #[zbus(property)]
     fn master_address(&self) -> String {
         self.state.get(master)
+    }
+
+    /// 0 while no master is known.
+    #[zbus(property)]
+    fn master_priority(&self) -> u8 {
+        self.state.get(|s| s.master_priority.unwrap_or_default())
+    }
+
+    /// Where the addresses are: `interface`, `lo` or `nowhere`.
+    #[zbus(property)]
+    fn addresses_at(&self) -> &'static str {
+        self.state.get(|s| s.place)
     }
 
     #[zbus(property)]
@@ -162,8 +180,11 @@ impl Published for InstanceStatus {
             ("Vrid", Variant::from(self.vrid)),
             ("Version", Variant::from(self.version)),
             ("Priority", Variant::from(self.priority)),
+            ("BasePriority", Variant::from(self.base_priority)),
             ("AdvertInterval", Variant::from(microseconds(self))),
             ("MasterAddress", Variant::from(master(self))),
+            ("MasterPriority", Variant::from(self.master_priority.unwrap_or_default())),
+            ("AddressesAt", Variant::from(self.place)),
             ("VirtualAddresses", Variant::from(addresses(&self.virtual_ips))),
             ("ExcludedAddresses", Variant::from(addresses(&self.excluded_ips))),
             ("VirtualMac", Variant::from(virtual_mac(self))),

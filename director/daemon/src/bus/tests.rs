@@ -38,7 +38,8 @@ const INTERFACES: [(&str, &str, &str); 6] = [
     (
         PUBLIC,
         "Instance",
-        "AdvertInterval:t ExcludedAddresses:as Family:s Interface:s MasterAddress:s Name:s \
+        "AddressesAt:s AdvertInterval:t BasePriority:y ExcludedAddresses:as Family:s Interface:s MasterAddress:s \
+         MasterPriority:y Name:s \
          OtherRouters:a(sstt) Priority:y State:s Version:y VirtualAddresses:as VirtualMac:s VirtualMacInterface:s Vrid:y",
     ),
     (
@@ -279,6 +280,7 @@ async fn every_property_but_the_name_is_signalled() {
         (instance.state, instance.interface, instance.family) = ("fault", "eth9".into(), "ipv6");
         (instance.vrid, instance.version, instance.priority) = (9, 2, 9);
         (instance.advert_interval_ms, instance.master) = (9, Some(other));
+        (instance.base_priority, instance.master_priority, instance.place) = (8, Some(7), "lo");
         (instance.virtual_ips, instance.excluded_ips) = (vec![other], vec![other]);
         instance.virtual_mac = Some(("vrrp4-9".into(), "00:00:5e:00:01:09".into()));
         let what = "checksum is wrong".to_owned();

@@ -2,7 +2,7 @@
 
 mod endings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -189,8 +189,11 @@ async fn a_backup_asks_nobody_where_the_master_alone_is_to() {
             vrid: 51,
             version: 3,
             priority: 100,
+            base_priority: 100,
             advert_interval_ms: 1000,
             master: None,
+            master_priority: None,
+            place: "nowhere",
             virtual_ips: vec![[192, 0, 2, 1].into()],
             excluded_ips: Vec::new(),
             virtual_mac: None,
@@ -448,6 +451,9 @@ async fn statistics_are_named() {
     let service = ask(None).await.unwrap();
     assert_eq!((service["connections"], service["bytes-out-per-second"]), (0, 0));
     assert!(!service.contains_key("active-connections"));
-    assert_eq!(ask(Some("web1")).await.unwrap()["active-connections"], 1);
+    let server = ask(Some("web1")).await.unwrap();
+    assert_eq!(server["active-connections"], 1);
+    let named: BTreeSet<String> = server.into_keys().collect();
+    assert_eq!(named, crate::status::documented("Services and real servers"), "docs/reference/counters.md");
     assert!(ask(Some("web2")).await.unwrap_err().0.contains("has no real server \"web2\""));
 }

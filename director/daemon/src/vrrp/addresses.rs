@@ -197,7 +197,7 @@ impl Vips {
         repair
     }
 
-    fn want(&mut self, owner: &Owner, instance: &Instance, place: Place) {
+    pub(super) fn want(&mut self, owner: &Owner, instance: &Instance, place: Place) {
         let holding = self.holdings.entry(owner.clone()).or_default();
         // What it wanted so far may not be configured any more: it stays known until it is gone.
         holding.known = std::mem::take(&mut holding.wanted);
@@ -217,7 +217,7 @@ impl Vips {
     }
 
     /// What makes the kernel agree with one owner's wish, whether or not the picture of the kernel is up to date.
-    fn changes(&self, owner: &Owner, links: &Links) -> Vec<Change> {
+    pub(super) fn changes(&self, owner: &Owner, links: &Links) -> Vec<Change> {
         let Some(holding) = self.holdings.get(owner) else { return Vec::new() };
         let mut changes: Vec<Change> = holding.wanted.iter().filter_map(|spot| spot.add(links)).collect();
         for spot in &holding.known {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use fairway_config::{Auth, Family, IfName, Instance, VirtualMac, VrrpVersion};
-use fairway_vrrp::{Carrier, Event, Output, Place, State};
+use fairway_vrrp::{Carrier, LinkProblem, Output, Place, State};
 
 use super::Error;
 use super::addresses::{Failure, Repair, Spot, Vips};
@@ -15,6 +15,7 @@ use super::links::Links;
 use super::member::Member;
 use super::netlink::{Monitor, Requests};
 use super::pacing::Pacer;
+use super::picture::Picture;
 use super::routes::{News, Routes};
 use super::sockets::{AdvertSocket, Wire};
 use super::virtual_mac::{self, VirtualMacs};
@@ -45,6 +46,7 @@ fn virtual_mac(instance: &Instance) -> Option<&IfName> {
 pub(super) struct Kernel {
     pub(super) requests: Requests,
     pub(super) monitor: Monitor,
+    pub(super) picture: Picture,
     pub(super) links: Links,
     pub(super) vips: Vips,
     pub(super) routes: Routes,
@@ -52,8 +54,6 @@ pub(super) struct Kernel {
     pub(super) sockets: BTreeMap<SocketKey, AdvertSocket>,
     /// Sockets of the process before, as long as they may be of use.
     pub(super) inherited: Vec<AdvertSocket>,
-    /// News was lost, and not all has been read again since.
-    stale: bool,
     announcer: Announcer,
     pub(super) pacer: Pacer,
     complaints: BTreeMap<String, Instant>,
@@ -71,17 +71,18 @@ impl Kernel {
         // Subscribed before the dump, so that nothing that happens in between is missed.
         let monitor = Monitor::open().map_err(refused("cannot watch links and addresses"))?;
         let mut requests = Requests::open().map_err(refused("cannot open a netlink socket"))?;
-        let links = requests.dump().map_err(refused("cannot read links and addresses"))?;
+        let dump = requests.dump().map_err(refused("cannot read links and addresses"))?;
+        let (picture, links) = Picture::open(dump);
         Ok(Self {
             requests,
             monitor,
-            links: Links::from_dump(links),
+            picture,
+            links,
             vips: Vips::default(),
             routes: Routes::default(),
             virtual_macs: VirtualMacs::default(),
             sockets: BTreeMap::new(),
             inherited: Vec::new(),
-            stale: false,
             announcer,
             pacer: Pacer::default(),
             complaints: BTreeMap::new(),
@@ -89,39 +90,28 @@ impl Kernel {
     }
 
     /// Takes in what the kernel told about links and addresses. Where that cannot be known, another attempt is to be
-    /// made: [`Self::is_stale`].
+    /// made: [`Picture::is_stale`].
     pub(super) fn update_links(&mut self) {
-        match self.monitor.drain() {
-            Ok(events) => events.into_iter().for_each(|event| self.links.apply(event)),
-            Err(error) => {
-                tracing::info!(%error, "the kernel dropped news of links and addresses; reading all of them again");
-                self.stale = true;
-            }
-        }
-        if self.stale {
-            self.read_links();
-        }
+        let Self { monitor, requests, picture, links, .. } = self;
+        let read = picture.update(links, || monitor.drain(), || requests.dump());
+        self.complain_of_reading(read);
         let links = &self.links;
         self.announcer.retain(|index| links.name(index) != "?");
     }
 
     /// Reads all links and addresses anew.
     fn read_links(&mut self) {
-        match self.requests.dump() {
-            Ok(events) => {
-                self.links = Links::from_dump(events);
-                self.stale = false;
-            }
-            Err(error) if self.may_complain("read links", Instant::now()) => {
-                tracing::error!(%error, "cannot read links and addresses; trying again");
-            }
-            Err(_) => {}
-        }
+        let Self { requests, picture, links, .. } = self;
+        let read = picture.read(links, || requests.dump());
+        self.complain_of_reading(read);
     }
 
-    /// Whether the picture of links and addresses may miss something.
-    pub(super) fn is_stale(&self) -> bool {
-        self.stale
+    fn complain_of_reading(&mut self, read: io::Result<()>) {
+        if let Err(error) = read
+            && self.may_complain("read links", Instant::now())
+        {
+            tracing::error!(%error, "cannot read links and addresses; trying again");
+        }
     }
 
     /// Opens the sockets that `instances` need and that are missing or belong to an interface that is no more,
@@ -190,15 +180,20 @@ impl Kernel {
         complete
     }
 
-    /// Where adverts of an instance come from; `None` while it cannot send or hear them, or while there is no place
-    /// for its VIPs.
-    pub(super) fn source(&self, instance: &Instance, vips: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+    /// Where adverts of an instance come from, or why it cannot send or hear them, or has no place for its VIPs.
+    pub(super) fn source(&self, instance: &Instance, vips: &BTreeSet<IpAddr>) -> Result<IpAddr, LinkProblem> {
+        let source = self.links.source(instance, vips)?;
         let name = instance.interface.as_str();
-        let source = self.links.source(name, instance.family, instance.source, vips)?;
         let open = |wire: &Wire| self.sockets.contains_key(&(name.to_owned(), instance.family, *wire));
-        let home =
-            virtual_mac(instance).is_none_or(|mac| self.virtual_macs.is_there(&self.links, mac.as_str()));
-        (home && wires(instance).iter().all(open)).then_some(source)
+        if !wires(instance).iter().all(open) {
+            return Err(LinkProblem::NoSocket);
+        }
+        match virtual_mac(instance) {
+            Some(mac) if !self.virtual_macs.is_there(&self.links, mac.as_str()) => {
+                Err(LinkProblem::NoVirtualMac)
+            }
+            _ => Ok(source),
+        }
     }
 
     /// Carries out `outputs` in order. Routes and rules leave before the first VIP moves, and come after the last one:
@@ -236,7 +231,7 @@ impl Kernel {
                         "{from} -> {to}: {cause}"
                     );
                 }
-                Output::Event(event) => report(member, &event),
+                Output::Event(event) => member.report(&event),
                 Output::Stopped => member.stopped = true,
             }
         }
@@ -477,13 +472,6 @@ impl Kernel {
         }
         self.complaints.insert(about.to_owned(), now);
         true
-    }
-}
-
-fn report(member: &Member, event: &Event) {
-    match event {
-        Event::Stalled => tracing::error!(event = "vrrp-warning", group = member.name(), "{event}"),
-        _ => tracing::warn!(event = "vrrp-warning", group = member.name(), "{event}"),
     }
 }
 

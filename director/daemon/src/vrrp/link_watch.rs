@@ -5,12 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::links::Links;
 use super::netlink::{Monitor, Requests};
+use super::picture::Picture;
 
 /// The host's links, kept up to date. Readable when something about them has changed.
 #[derive(Debug)]
 pub struct LinkWatch {
     monitor: Monitor,
     requests: Requests,
+    picture: Picture,
     links: Links,
 }
 
@@ -23,8 +25,8 @@ impl LinkWatch {
         // Subscribed before the dump, so that nothing that happens in between is missed.
         let monitor = Monitor::open()?;
         let mut requests = Requests::open()?;
-        let links = Links::from_dump(requests.dump()?);
-        Ok(Self { monitor, requests, links })
+        let (picture, links) = Picture::open(requests.dump()?);
+        Ok(Self { monitor, requests, picture, links })
     }
 
     /// Takes in what the kernel has told.
@@ -32,11 +34,8 @@ impl LinkWatch {
     /// # Errors
     /// The kernel dropped some of it, and gives no answer either.
     pub fn update(&mut self) -> io::Result<()> {
-        match self.monitor.drain() {
-            Ok(events) => events.into_iter().for_each(|event| self.links.apply(event)),
-            Err(_) => self.links = Links::from_dump(self.requests.dump()?),
-        }
-        Ok(())
+        let Self { monitor, requests, picture, links } = self;
+        picture.update(links, || monitor.drain(), || requests.dump())
     }
 
     /// Whether the interface is up and has carrier; `None` if there is none of that name.

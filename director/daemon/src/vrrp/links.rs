@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
-use fairway_config::Family;
+use fairway_config::{Family, Instance};
+use fairway_vrrp::LinkProblem;
 
 use super::netlink::{ADDRESS_TAG, Address, Event, IFA_F_DADFAILED, IFA_F_SECONDARY, IFA_F_TENTATIVE, Link};
 
 /// `IFF_UP`, `IFF_RUNNING` (operational state up or unknown) and `IFF_LOWER_UP` (carrier); `linux/if.h`.
-const RUNNING: u32 = 0x1 | 0x40 | 0x1_0000;
+const RUNNING: u32 = UP | 0x40 | 0x1_0000;
+const UP: u32 = 0x1;
 /// `ARPHRD_ETHER` (`linux/if_arp.h`).
 const ETHERNET: u16 = 1;
 
@@ -42,8 +44,13 @@ impl Links {
             }
             Event::Address(address) => {
                 let list = self.addresses.entry(address.index).or_default();
-                match list.iter_mut().find(|known| same(known, &address)) {
-                    Some(known) => *known = address,
+                match list.iter().position(|known| same(known, &address)) {
+                    // The kernel puts a secondary address that becomes primary behind the other primary ones.
+                    Some(place) if list[place].flags & IFA_F_SECONDARY > address.flags & IFA_F_SECONDARY => {
+                        list.remove(place);
+                        list.push(address);
+                    }
+                    Some(place) => list[place] = address,
                     None => list.push(address),
                 }
             }
@@ -95,38 +102,63 @@ impl Links {
         self.by_name(name).filter(|link| link.hardware == ETHERNET)?.mac
     }
 
-    /// Where adverts of `family` on interface `name` come from: `None` while it is missing, down, without
-    /// carrier, or without a usable address.
+    /// Where adverts of an instance come from, or what keeps them from being sent.
     ///
-    /// A `configured` source only has to be there. Otherwise it is the first address that is the host's own:
-    /// none of `vips` and without our tag; IPv6 link-local (RFC 9568 section 5.1.2.1) and past duplicate
-    /// address detection. IPv4 primary addresses come before secondary ones.
-    pub(super) fn source(
-        &self,
-        name: &str,
-        family: Family,
-        configured: Option<IpAddr>,
-        vips: &BTreeSet<IpAddr>,
-    ) -> Option<IpAddr> {
-        if !self.is_running(name) {
-            return None;
+    /// A configured source only has to be there. Otherwise it is the best address that is the host's own: none of
+    /// `vips` and without our tag; IPv6 link-local (RFC 9568 section 5.1.2.1) and past duplicate address detection.
+    /// Of several it is one of the widest scope that is not secondary: over IPv4 the first of those, over IPv6, where
+    /// the kernel has no order that lasts, the lowest.
+    pub(super) fn source(&self, instance: &Instance, vips: &BTreeSet<IpAddr>) -> Result<IpAddr, LinkProblem> {
+        let Some(link) = self.by_name(instance.interface.as_str()) else { return Err(LinkProblem::Missing) };
+        if link.flags & RUNNING != RUNNING {
+            return Err(if link.flags & UP == 0 { LinkProblem::Down } else { LinkProblem::NoCarrier });
         }
-        let link = self.by_name(name)?;
-        let usable = |entry: &&Address| {
-            Family::of(entry.address) == family && entry.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) == 0
+        let own = |entry: &&Address| entry.protocol != ADDRESS_TAG && !vips.contains(&entry.address);
+        let addresses = self.addresses(link.index).iter();
+        let candidates: Vec<&Address> = match instance.source {
+            Some(source) => addresses.filter(|entry| entry.address == source).collect(),
+            None => {
+                addresses.filter(|entry| sends_adverts(instance.family, entry.address)).filter(own).collect()
+            }
         };
-        let usable = self.addresses(link.index).iter().filter(usable);
-        if let Some(configured) = configured {
-            return usable.map(|entry| entry.address).find(|address| *address == configured);
+        let usable = candidates.iter().filter(|entry| problem_of(entry).is_none());
+        let rank = |entry: &&&Address| (entry.flags & IFA_F_SECONDARY, entry.scope, tie_break(entry.address));
+        match (usable.min_by_key(rank), candidates.first(), instance.source) {
+            (Some(entry), ..) => Ok(entry.address),
+            (None, Some(entry), _) => {
+                Err(problem_of(entry).unwrap_or(LinkProblem::NoAddress(instance.family)))
+            }
+            (None, None, Some(source)) => Err(LinkProblem::NoSource(source)),
+            (None, None, None) => Err(LinkProblem::NoAddress(instance.family)),
         }
-        usable
-            .filter(|entry| match entry.address {
-                IpAddr::V4(address) => !address.is_loopback(),
-                IpAddr::V6(address) => Ipv6Addr::is_unicast_link_local(&address),
-            })
-            .filter(|entry| entry.protocol != ADDRESS_TAG && !vips.contains(&entry.address))
-            .min_by_key(|entry| entry.flags & IFA_F_SECONDARY) // the first of equals
-            .map(|entry| entry.address)
+    }
+}
+
+/// Whether an address is of the kind that adverts of this family come from.
+fn sends_adverts(family: Family, address: IpAddr) -> bool {
+    match (family, address) {
+        (Family::Ipv4, IpAddr::V4(address)) => !address.is_loopback(),
+        (Family::Ipv6, IpAddr::V6(address)) => address.is_unicast_link_local(),
+        _ => false,
+    }
+}
+
+/// What keeps an address from being used.
+fn problem_of(entry: &Address) -> Option<LinkProblem> {
+    if entry.flags & IFA_F_DADFAILED != 0 {
+        Some(LinkProblem::Duplicate(entry.address))
+    } else if entry.flags & IFA_F_TENTATIVE != 0 {
+        Some(LinkProblem::Tentative(entry.address))
+    } else {
+        None
+    }
+}
+
+/// Decides between IPv6 addresses of the same rank.
+fn tie_break(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some(address),
     }
 }
 

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use fairway_config::{Instance, Tracker, VirtualMac, VrrpVersion};
-use fairway_vrrp::{Group, GroupConfig, OtherRouter, Output, Verdict, VirtualRouter};
+use fairway_vrrp::{
+    Event, Group, GroupConfig, Input, LinkProblem, OtherRouter, Output, Verdict, VirtualRouter,
+};
 
 use super::addresses::Owner;
 use super::passing::{self, SavedMember};
@@ -64,8 +66,9 @@ pub(super) struct Member {
     pub(super) group: Group,
     /// Time of the last transition.
     pub(super) since: SystemTime,
-    /// The source address the machine was last told for each instance; the outer `None` is "never told".
-    pub(super) sources: Vec<Option<Option<IpAddr>>>,
+    /// What the machine was last told of each instance's link: the source address, or why there is none. `None` is
+    /// "never told".
+    pub(super) sources: Vec<Option<Result<IpAddr, LinkProblem>>>,
     /// The thread's counters for each instance.
     pub(super) counters: Vec<IoCounters>,
     /// The counters of what is the group's and no instance's.
@@ -106,7 +109,58 @@ impl Member {
 
     /// The source address in force for an instance.
     pub(super) fn source(&self, instance: usize) -> Option<IpAddr> {
-        self.sources.get(instance).copied().flatten().flatten()
+        self.sources.get(instance).copied().flatten()?.ok()
+    }
+
+    /// Tells the machine where adverts of an instance come from, or why they cannot, if it was told something else
+    /// last. Says in the log what that means.
+    pub(super) fn tell_source(
+        &mut self,
+        now: Instant,
+        instance: usize,
+        source: Result<IpAddr, LinkProblem>,
+        carry_out: impl FnOnce(&mut Self, Vec<Output>),
+    ) {
+        let before = self.sources[instance].replace(source);
+        if before == Some(source) {
+            return;
+        }
+        let config = &self.instances()[instance];
+        let (group, interface) = (self.name(), &config.interface);
+        match source {
+            Ok(source) => tracing::info!(
+                group, instance = config.name, %interface, %source,
+                "{interface} is ready, adverts come from {source}"
+            ),
+            Err(problem) => {
+                let problem = problem.on(interface.as_str());
+                if let Some(Err(_)) = before {
+                    tracing::info!(group, instance = config.name, %interface, "still waiting: {problem}");
+                } else {
+                    tracing::warn!(group, instance = config.name, %interface, "{problem}; waiting for it");
+                }
+            }
+        }
+        if source.is_err() {
+            // A goodbye leaves from the address that there was.
+            self.sources[instance] = before;
+        }
+        let outputs = self.group.handle(now, Input::Link { instance, source });
+        carry_out(self, outputs);
+        self.sources[instance] = Some(source);
+    }
+
+    /// Logs what the machine has seen, and so tells of it.
+    pub(super) fn report(&self, event: &Event) {
+        let group = self.name();
+        if let Event::Stalled = event {
+            tracing::error!(event = "vrrp-warning", group, "{event}");
+            return;
+        }
+        let instance = event.instance().and_then(|place| self.instances().get(place));
+        let instance = instance.map(|instance| instance.name.as_str());
+        let source = event.source().map(|source| source.to_string());
+        tracing::warn!(event = "vrrp-warning", group, instance, source, "{event}");
     }
 
     /// Keeps counters and sources of the instances that go on, after the configuration changed from `before`.
@@ -146,6 +200,7 @@ impl Member {
             since: passing::since_epoch(self.since),
             machine: self.group.save(now)?,
             counters: self.instances().iter().zip(&self.counters).map(of).collect(),
+            shared: counters(&self.shared),
         })
     }
 
@@ -159,6 +214,9 @@ impl Member {
             for (name, value) in counters.into_iter().flatten() {
                 self.counters[instance].set(name, *value);
             }
+        }
+        for (name, value) in &saved.shared {
+            self.shared.set(name, *value);
         }
         Some(outputs)
     }
@@ -180,8 +238,11 @@ impl Member {
                     VrrpVersion::V3 => 3,
                 },
                 priority: router.priority(),
+                base_priority: self.group.base_priority(),
                 advert_interval_ms: millis(router.interval()),
                 master: router.master(),
+                master_priority: router.master_priority(),
+                place: router.place().as_str(),
                 virtual_ips: instance.virtual_ips.iter().map(|vip| vip.address).collect(),
                 excluded_ips: instance.excluded_ips.iter().map(|vip| vip.address).collect(),
                 virtual_mac: instance.virtual_mac.as_ref().map(|mac| {
@@ -219,6 +280,8 @@ impl Member {
                 known.priority == router.priority()
                     && known.advert_interval_ms == millis(router.interval())
                     && known.master == router.master()
+                    && known.master_priority == router.master_priority()
+                    && known.place == router.place().as_str()
                     && known
                         .other_routers
                         .iter()

@@ -12,6 +12,7 @@
 //! | `addresses` | where VIPs are and belong; leftovers |
 //! | `routes` | routes and rules that move with a group |
 //! | `links` | carrier and source addresses |
+//! | `picture` | keeps them what the kernel has |
 //! | `virtual_mac` | macvlan interfaces with the virtual routers' MAC addresses |
 //! | `announce` | gratuitous ARP, neighbour advertisements |
 //! | `pacing` | announcements that wait for each other |
@@ -31,6 +32,7 @@ mod member;
 mod netlink;
 mod pacing;
 mod passing;
+mod picture;
 mod realtime;
 mod roll;
 mod routes;
@@ -191,7 +193,7 @@ pub fn release_routes() -> Result<usize, Error> {
 pub fn release_virtual_macs() -> Result<usize, Error> {
     let refused = |source| Error::System { what: "cannot read links and addresses".to_owned(), source };
     let mut requests = netlink::Requests::open().map_err(refused)?;
-    let links = links::Links::from_dump(requests.dump().map_err(refused)?);
+    let links = links::Links::from_dump(requests.dump().map_err(refused)?.events);
     let left = virtual_mac::ours(&links);
     let count = left.len();
     let stay = virtual_mac::delete(&mut requests, left.into_iter());
@@ -211,7 +213,7 @@ pub fn release_virtual_macs() -> Result<usize, Error> {
 pub fn release(groups: &[FailoverGroup]) -> Result<usize, Error> {
     let refused = |source| Error::System { what: "cannot read links and addresses".to_owned(), source };
     let mut requests = netlink::Requests::open().map_err(refused)?;
-    let links = links::Links::from_dump(requests.dump().map_err(refused)?);
+    let links = links::Links::from_dump(requests.dump().map_err(refused)?.events);
     let leftovers = addresses::leftovers(&links, groups, true);
     let count = leftovers.len();
     let failures = addresses::apply(&mut requests, leftovers, &links);

@@ -48,7 +48,7 @@ const NLM_F_DUMP_INTR: u16 = 0x10;
 const MONITOR_GROUPS: u32 = 0x1 | 0x10 | 0x100 | 0x40 | 0x400 | 0x80 | 0x4_0000;
 /// How many changes go to the kernel in one `sendto`: their acknowledgements must fit into the receive buffer.
 const BATCH: usize = 32;
-/// How often a dump that was disturbed is repeated before it is taken as it is.
+/// How often a dump that was disturbed is repeated before it is taken as it is, for now.
 const DUMP_ATTEMPTS: usize = 5;
 
 /// One address to add or delete.
@@ -80,6 +80,14 @@ pub(super) enum Refusal {
     Lost(#[source] io::Error),
 }
 
+/// All links and addresses.
+#[derive(Debug, Default)]
+pub(super) struct Dump {
+    pub(super) events: Vec<Event>,
+    /// Nothing changed while it was made. Otherwise it may miss what did not change, too.
+    pub(super) whole: bool,
+}
+
 /// The socket for requests.
 #[derive(Debug)]
 pub(super) struct Requests {
@@ -102,14 +110,13 @@ impl Requests {
     }
 
     /// All links and addresses.
-    pub(super) fn dump(&mut self) -> io::Result<Vec<Event>> {
-        let mut events = self.dump_of(RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
-        events.append(&mut self.dump_of(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?);
-        Ok(events)
-    }
-
-    fn dump_of(&mut self, request: RouteNetlinkMessage) -> io::Result<Vec<Event>> {
-        self.dump_with(&request, parse)
+    pub(super) fn dump(&mut self) -> io::Result<Dump> {
+        let links = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let (mut events, links_whole) = self.dump_whole(&links, parse)?;
+        let addresses = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let (mut addresses, addresses_whole) = self.dump_whole(&addresses, parse)?;
+        events.append(&mut addresses);
+        Ok(Dump { events, whole: links_whole && addresses_whole })
     }
 
     /// What `read` makes of each message that the kernel answers `request` with.
@@ -118,6 +125,15 @@ impl Requests {
         request: &RouteNetlinkMessage,
         read: impl Fn(&Message<'_>) -> Option<T>,
     ) -> io::Result<Vec<T>> {
+        self.dump_whole(request, read).map(|(found, _)| found)
+    }
+
+    /// The same, and whether nothing disturbed it.
+    fn dump_whole<T>(
+        &mut self,
+        request: &RouteNetlinkMessage,
+        read: impl Fn(&Message<'_>) -> Option<T>,
+    ) -> io::Result<(Vec<T>, bool)> {
         let mut found = Vec::new();
         for _ in 0..DUMP_ATTEMPTS {
             found.clear();
@@ -125,10 +141,10 @@ impl Requests {
             let sequence = self.sequence;
             self.socket.send(&bytes, 0)?;
             if !self.read_dump(sequence, &read, &mut found)? {
-                break;
+                return Ok((found, true));
             }
         }
-        Ok(found)
+        Ok((found, false))
     }
 
     /// Reads one dump; true if it was disturbed.

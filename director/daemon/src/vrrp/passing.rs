@@ -61,6 +61,9 @@ pub(super) struct SavedMember {
     /// The thread's counters by the name of the instance.
     #[serde(default)]
     pub(super) counters: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Those of the group as a whole.
+    #[serde(default)]
+    pub(super) shared: BTreeMap<String, u64>,
 }
 
 /// What is looked at first.

@@ -4,7 +4,7 @@
 //! With 255 virtual routers that advertise each 100 ms a backup has 2,550 turns a second, each about one of them. So a
 //! turn must not look at all: a group that is handed out to be changed is remembered, and only those are looked at.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fairway_config::{Family, Instance};
 
@@ -194,6 +194,15 @@ impl Roll {
             .filter(|(_, deadline)| due(deadline))
             .map(|(place, _)| place)
             .collect()
+    }
+
+    /// Adds to `stalled` the places of those that others do not wait for this long.
+    pub(super) fn add_overslept(&self, length: Duration, stalled: &mut Vec<usize>) {
+        for (place, member) in self.members.iter().enumerate() {
+            if member.master_down() <= length && !stalled.contains(&place) {
+                stalled.push(place);
+            }
+        }
     }
 
     /// The configured ones that were handed out to be changed since this was last asked.

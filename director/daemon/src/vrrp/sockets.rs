@@ -117,7 +117,9 @@ impl AdvertSocket {
         Self::configured(socket, index.get(), family, wire)
     }
 
-    /// Sets every option, so that a socket of another release is as good as one of ours.
+    /// Sets every option, so that a socket of another release is as good as one of ours. Adverts may come from an
+    /// address that the interface does not have: a virtual MAC's from that of the interface below, and a goodbye from
+    /// one that was just taken away.
     fn configured(socket: Socket, index: u32, family: Family, wire: Wire) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
@@ -129,6 +131,7 @@ impl AdvertSocket {
                 socket.set_ttl_v4(255)?;
                 socket.set_header_included_v4(wire == Wire::Header)?;
                 socket.set_tos_v4(INTERNETWORK_CONTROL.into())?;
+                socket.set_ip_transparent_v4(true)?;
             }
             Family::Ipv6 => {
                 socket.set_multicast_all_v6(false)?;
@@ -137,6 +140,7 @@ impl AdvertSocket {
                 socket.set_unicast_hops_v6(255)?;
                 socket.set_multicast_if_v6(index)?;
                 socket.set_tclass_v6(INTERNETWORK_CONTROL.into())?;
+                socket.set_freebind_v6(true)?;
                 setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
                 setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
             }
@@ -146,14 +150,10 @@ impl AdvertSocket {
         Ok(socket)
     }
 
-    /// Makes it a socket of an interface with a virtual MAC: for sending from the address of the interface below, and
-    /// for what comes from another router with the same MAC. The kernel gives that to this interface alone; all else
+    /// Makes it a socket of an interface with a virtual MAC: for what comes from another router with the same MAC. The kernel gives that to this interface alone; all else
     /// is heard on the interface below as well, and must not be heard twice.
     pub(super) fn of_virtual_mac(self, mac: [u8; 6]) -> io::Result<Self> {
         self.socket.attach_filter(&only_from(mac))?;
-        if self.family == Family::Ipv6 {
-            self.socket.set_freebind_v6(true)?;
-        }
         Ok(self)
     }
 

@@ -118,7 +118,7 @@ impl Thread {
             let mut stalled = self.roll.due(now);
             stalled.retain(|place| self.roll.all()[*place].is_stalled(now));
             self.add_suspended(&mut stalled);
-            if links || self.retry_at.is_some_and(|at| at <= now) {
+            if links || self.kernel.picture.is_unheeded() || self.retry_at.is_some_and(|at| at <= now) {
                 self.take_in_links(now);
             }
             for key in readable {
@@ -147,13 +147,14 @@ impl Thread {
     /// Waits; tells whether there is news of links, and which sockets have datagrams.
     fn wait(&mut self) -> (bool, Vec<SocketKey>) {
         let now = Instant::now();
+        let longest = if self.kernel.picture.is_unheeded() { Duration::ZERO } else { LONGEST_WAIT };
         let deadlines = self.roll.next_deadline().into_iter();
         let wait = deadlines
             .chain(self.retry_at)
             .chain(self.kernel.pacer.next_deadline())
             .chain(self.passing.as_ref().map(|passing| passing.at))
             .map(|deadline| deadline.saturating_duration_since(now))
-            .fold(LONGEST_WAIT, Duration::min);
+            .fold(longest, Duration::min);
         let mut fds = vec![
             PollFd::new(self.inbox.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.kernel.monitor.as_fd(), PollFlags::POLLIN),
@@ -189,20 +190,18 @@ impl Thread {
     fn add_suspended(&mut self, stalled: &mut Vec<usize>) {
         let Ok(slept) = time_asleep() else { return };
         let since = slept.saturating_sub(std::mem::replace(&mut self.slept, slept));
-        if since < CLOCK_STEP {
-            return;
+        if since >= CLOCK_STEP {
+            tracing::warn!("the host was suspended for {} ms", since.as_millis());
+            self.roll.add_overslept(since, stalled);
         }
-        tracing::warn!("the host was suspended for {} ms", since.as_millis());
-        let others = self.roll.all().iter().enumerate().filter(|(_, member)| member.master_down() <= since);
-        let others: Vec<_> =
-            others.map(|(place, _)| place).filter(|place| !stalled.contains(place)).collect();
-        stalled.extend(others);
     }
 
     fn take_in_links(&mut self, now: Instant) {
         self.retry_at = None;
         self.kernel.update_links();
-        if !self.update_sockets() || self.kernel.is_stale() {
+        let complete = self.update_sockets();
+        self.kernel.picture.heed();
+        if !complete || self.kernel.picture.is_stale() {
             self.retry_at = Some(now + addresses::RETRY);
         }
         self.tell_sources();
@@ -294,25 +293,11 @@ impl Thread {
             .collect();
         for member in self.roll.all_mut() {
             for instance in 0..member.instances().len() {
-                let config = &member.instances()[instance];
-                let source = self.kernel.source(config, &vips);
-                if member.sources[instance] == Some(source) {
-                    continue;
-                }
-                match source {
-                    Some(source) => tracing::info!(
-                        group = member.name(), instance = config.name, interface = %config.interface, %source,
-                        "{} is ready, adverts come from {source}", config.interface
-                    ),
-                    None => tracing::warn!(
-                        group = member.name(), instance = config.name, interface = %config.interface,
-                        "{} is missing, down, without carrier, or without a usable {} address; waiting for it",
-                        config.interface, config.family
-                    ),
-                }
-                member.sources[instance] = Some(source);
-                let outputs = member.group.handle(Instant::now(), Input::Link { instance, source });
-                self.kernel.carry_out(member, outputs);
+                let source = self.kernel.source(&member.instances()[instance], &vips);
+                let now = Instant::now();
+                member.tell_source(now, instance, source, |member, outputs| {
+                    self.kernel.carry_out(member, outputs);
+                });
             }
         }
     }

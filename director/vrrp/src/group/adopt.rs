@@ -8,7 +8,7 @@ use super::announcer::Announcer;
 use super::peers::Peer;
 use super::router::{Link, VirtualRouter};
 use super::{Group, Phase, Purpose};
-use crate::output::{Cause, Event, Output, Place};
+use crate::output::{Cause, Event, LinkProblem, Output, Place};
 use crate::packet::LONGEST_INTERVAL;
 use crate::saved::{Moment, Saved, SavedPeer, SavedPhase, SavedRouter, length, micros};
 use crate::timing::{DownTimer, master_down};
@@ -160,7 +160,8 @@ impl VirtualRouter {
     }
 
     fn adopt(&mut self, saved: &SavedRouter, then: Instant) {
-        self.link = saved.source.map_or(Link::Down, Link::Up);
+        // Why it was down, the driver is about to tell.
+        self.link = saved.source.map_or(Link::Down(LinkProblem::Missing), Link::Up);
         self.place = saved.place;
         self.advertised = saved.advertised.map(|(sent, interval)| (sent.instant(then), length(interval)));
         self.peers.adopt(saved.peers.iter().map(|peer| Peer {

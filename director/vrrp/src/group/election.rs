@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::peers::Peer;
 use super::router::{Dropped, Link};
 use super::{Group, OWNER, PARK, Phase};
-use crate::output::{Cause, Event, Force, Output, Place, Received};
+use crate::output::{Cause, Event, Force, LinkProblem, Output, Place, Received};
 use crate::packet::Advert;
 
 impl Group {
@@ -32,8 +32,7 @@ impl Group {
             router.place = if holding { Place::Interface } else { Place::Nowhere };
         }
         self.repeat_places();
-        if let Some(down) = self.first_link_down() {
-            let cause = Cause::LinkDown(down.config.interface.to_string());
+        if let Some(cause) = self.link_fault() {
             self.enter(now, Phase::Fault, cause);
         } else if let Some(cause) = self.tracker_fault() {
             self.enter(now, Phase::Fault, cause);
@@ -62,13 +61,13 @@ impl Group {
         self.settle(now);
     }
 
-    pub(super) fn link(&mut self, now: Instant, instance: usize, source: Option<IpAddr>) {
+    pub(super) fn link(&mut self, now: Instant, instance: usize, source: Result<IpAddr, LinkProblem>) {
         let Some(router) = self.routers.get_mut(instance) else { return };
-        let before = std::mem::replace(&mut router.link, source.map_or(Link::Down, Link::Up));
-        if source.is_none() {
-            self.link_lost(now, instance);
-            return;
-        }
+        let source = match source {
+            Ok(source) => source,
+            Err(problem) => return self.link_lost(now, instance, problem),
+        };
+        let before = std::mem::replace(&mut router.link, Link::Up(source));
         if matches!(before, Link::Up(_)) {
             return;
         }
@@ -79,29 +78,43 @@ impl Group {
             Phase::Fault if self.is_fit() => self.become_backup(now, Cause::LinkUp),
             Phase::Master => self.serve(now, instance),
             Phase::Backup => self.settle(now),
-            Phase::Idle
-            | Phase::Fault
-            | Phase::Listening { .. }
-            | Phase::HandingOver { .. }
-            | Phase::Leaving => {}
+            Phase::Fault => self.name_link_fault(),
+            Phase::Idle | Phase::Listening { .. } | Phase::HandingOver { .. } | Phase::Leaving => {}
         }
     }
 
-    fn link_lost(&mut self, now: Instant, instance: usize) {
+    fn link_lost(&mut self, now: Instant, instance: usize, problem: LinkProblem) {
+        let serving =
+            matches!(self.phase, Phase::Master | Phase::HandingOver { .. } | Phase::Listening { .. });
+        if serving && !self.is_stopping() {
+            // While the link is up, the others still hear from the address it had that this router goes.
+            if !problem.is_of_addresses() {
+                self.routers[instance].link = Link::Down(problem);
+            }
+            self.resign(now);
+        }
         let router = &mut self.routers[instance];
+        router.link = Link::Down(problem);
         router.peers.clear();
         router.listen = None;
-        let cause = Cause::LinkDown(router.config.interface.to_string());
+        let cause = Cause::LinkDown { interface: router.config.interface.to_string(), problem };
         match self.phase {
             Phase::Waiting { holding } => self.begin(now, holding),
             Phase::HandingOver { .. } if self.is_stopping() => self.abandon(now, instance),
             Phase::Master | Phase::HandingOver { .. } | Phase::Listening { .. } => {
-                self.resign(now);
                 self.place_all(Place::Nowhere);
                 self.enter(now, Phase::Fault, cause);
             }
             Phase::Backup => self.enter(now, Phase::Fault, cause),
-            Phase::Idle | Phase::Fault | Phase::Leaving => {}
+            Phase::Fault => self.name_link_fault(),
+            Phase::Idle | Phase::Leaving => {}
+        }
+    }
+
+    /// In fault, the cause is what is wrong now.
+    fn name_link_fault(&mut self) {
+        if let Some(cause) = self.link_fault() {
+            self.cause = cause;
         }
     }
 

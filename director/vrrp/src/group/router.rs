@@ -10,7 +10,7 @@ use super::others::{OtherRouter, Others};
 use super::peers::Peers;
 use crate::auth::{Carrier, Context, HeaderSeal, Seal, Secret, split_trailer};
 use crate::counters::Counters;
-use crate::output::{Event, Place, Received};
+use crate::output::{Event, LinkProblem, Place, Received};
 use crate::packet::{Advert, Decoded, PacketError, authenticate, group_address};
 use crate::timing::{DownTimer, Patience, master_down, skew};
 
@@ -19,7 +19,7 @@ use crate::timing::{DownTimer, Patience, master_down, skew};
 pub(crate) enum Link {
     /// The driver has not told yet.
     Unknown,
-    Down,
+    Down(LinkProblem),
     /// Up, with this source address.
     Up(IpAddr),
 }
@@ -96,6 +96,19 @@ impl VirtualRouter {
         }
     }
 
+    /// The master's priority: our own while we send adverts, `None` while no master is known.
+    pub fn master_priority(&self) -> Option<u8> {
+        match self.advert_due {
+            Some(_) => self.source().map(|_| self.priority),
+            None => self.peers.best().map(|peer| peer.priority),
+        }
+    }
+
+    /// Where its VIPs belong.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
     /// Other routers that something is wrong with: what was last reported of them.
     pub fn other_routers(&self) -> impl Iterator<Item = &OtherRouter> {
         self.others.iter()
@@ -109,7 +122,7 @@ impl VirtualRouter {
     pub(crate) fn source(&self) -> Option<IpAddr> {
         match self.link {
             Link::Up(source) => Some(source),
-            Link::Unknown | Link::Down => None,
+            Link::Unknown | Link::Down(_) => None,
         }
     }
 

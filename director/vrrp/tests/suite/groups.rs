@@ -1,7 +1,7 @@
 //! Groups of several instances: one verdict for all networks.
 
 use fairway_config::{Period, Preempt, Priority};
-use fairway_vrrp::{Cause, Input, Place, State};
+use fairway_vrrp::{Cause, Input, LinkProblem, Place, State};
 
 use crate::rig::{Did, INTERVAL, Rig, address, config, down, ms, skew, when};
 
@@ -83,7 +83,10 @@ fn a_lost_link_takes_the_whole_group_down_with_a_goodbye_on_the_others() {
             Did::To(State::Fault)
         ]
     );
-    assert_eq!(rig.group.cause(), &Cause::LinkDown("eth1".to_owned()));
+    assert_eq!(
+        rig.group.cause(),
+        &Cause::LinkDown { interface: "eth1".to_owned(), problem: LinkProblem::NoCarrier }
+    );
     // Fault lasts as long as any link is down.
     rig.link(2, false);
     rig.link(1, true);

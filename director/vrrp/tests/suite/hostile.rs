@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use fairway_config::{Config, FailoverGroup, Family};
 use fairway_vrrp::{
-    Advert, Carrier, Force, Group, GroupConfig, Input, Output, Place, Received, Secret, State, Verdict,
-    group_address, vrid_of,
+    Advert, Carrier, Force, Group, GroupConfig, Input, LinkProblem, Output, Place, Received, Secret, State,
+    Verdict, group_address, vrid_of,
 };
 
 const SOURCES: [IpAddr; 2] =
@@ -112,7 +112,10 @@ pub fn operations(bytes: &[u8]) {
             0 => Input::Start { holding: more & 2 != 0 },
             1 => {
                 let source = IpAddr::V4(Ipv4Addr::new(10, u8::from(instance == 1), 0, 1));
-                Input::Link { instance, source: (more & 2 != 0).then_some(source) }
+                Input::Link {
+                    instance,
+                    source: if more & 2 != 0 { Ok(source) } else { Err(LinkProblem::NoCarrier) },
+                }
             }
             2 => Input::Force([Force::Auto, Force::Master, Force::Backup][usize::from(more) % 3]),
             3 => Input::Failover,

@@ -358,7 +358,7 @@ fn ipv6_is_elected_with_its_own_checksum() {
     let mut rig = Rig::new(config);
     let ours: IpAddr = "fe80::10".parse().unwrap();
     let theirs: IpAddr = "fe80::99".parse().unwrap();
-    rig.input(Input::Link { instance: 0, source: Some(ours) });
+    rig.input(Input::Link { instance: 0, source: Ok(ours) });
     rig.input(Input::Start { holding: false });
     let destination = group_address(Family::Ipv6);
     let other = Advert { addresses: vips.to_vec(), ..advert(200) };

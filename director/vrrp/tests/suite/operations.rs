@@ -9,7 +9,7 @@ use fairway_vrrp::{
 };
 use proptest::prelude::*;
 
-use crate::rig::{INTERVAL, address, config, ms, origin, vip};
+use crate::rig::{INTERVAL, address, config, link, ms, origin, vip};
 
 #[derive(Debug, Clone)]
 enum Operation {
@@ -126,7 +126,7 @@ impl World {
                 self.input(Input::Start { holding });
             }
             Operation::Link(instance, up) => {
-                self.input(Input::Link { instance, source: up.then(|| address(instance, 10)) });
+                self.input(Input::Link { instance, source: link(up, address(instance, 10)) });
             }
             Operation::Advert { instance, router, priority, centiseconds } => {
                 let instances = self.group.instances().len();

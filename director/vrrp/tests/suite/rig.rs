@@ -9,8 +9,8 @@ use fairway_config::{
     VrrpVersion,
 };
 use fairway_vrrp::{
-    Advert, Authentication, Carrier, Force, Group, GroupConfig, Input, Output, Place, Received, Saved, State,
-    group_address,
+    Advert, Authentication, Carrier, Force, Group, GroupConfig, Input, LinkProblem, Output, Place, Received,
+    Saved, State, group_address,
 };
 
 /// The advert interval unless a test says otherwise.
@@ -39,6 +39,11 @@ pub fn down(priority: u32) -> Duration {
 /// Address of a router on a network.
 pub fn address(network: usize, router: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, u8::try_from(network).unwrap(), 0, router))
+}
+
+/// What the driver tells of a link.
+pub fn link(up: bool, source: IpAddr) -> Result<IpAddr, LinkProblem> {
+    if up { Ok(source) } else { Err(LinkProblem::NoCarrier) }
 }
 
 /// The VIP of an instance.
@@ -174,7 +179,7 @@ impl Rig {
     }
 
     pub fn link(&mut self, instance: usize, up: bool) -> Vec<Did> {
-        let source = up.then(|| address(instance, self.router));
+        let source = link(up, address(instance, self.router));
         self.input(Input::Link { instance, source })
     }
 

@@ -69,7 +69,7 @@ fn first_advert(config: GroupConfig, clock: Duration) -> (Carrier, Vec<u8>) {
 
 /// As router 10, which all rigs are, hands it to a router that has another address.
 fn hear(rig: &mut Rig, (carrier, payload): &(Carrier, Vec<u8>)) -> Option<PacketError> {
-    rig.input(Input::Link { instance: 0, source: Some(address(0, 20)) });
+    rig.input(Input::Link { instance: 0, source: Ok(address(0, 20)) });
     let (source, destination) = (address(0, 10), group_address(Family::Ipv4));
     rig.receive(0, Received { source, destination, ttl: 255, carrier: *carrier, payload });
     rig.outputs.iter().find_map(|output| match output {
@@ -92,7 +92,7 @@ fn listen(config: GroupConfig, clock: Duration, carrier: Carrier, payload: &str)
     let (source, destination) = ("192.0.2.10".parse().unwrap(), group_address(Family::Ipv4));
     let mut rig = Rig::new(config);
     rig.input(Input::Clock(clock));
-    rig.input(Input::Link { instance: 0, source: Some("192.0.2.9".parse().unwrap()) });
+    rig.input(Input::Link { instance: 0, source: Ok("192.0.2.9".parse().unwrap()) });
     rig.input(Input::Start { holding: false });
     rig.receive(0, Received { source, destination, ttl: 255, carrier, payload: &bytes(payload) });
     rig
@@ -140,7 +140,7 @@ fn the_trailers_of_the_draft_are_understood() {
             }
             let mut rig = Rig::new(config.clone());
             rig.input(Input::Clock(clock));
-            rig.input(Input::Link { instance: 0, source: Some(own) });
+            rig.input(Input::Link { instance: 0, source: Ok(own) });
             rig.input(Input::Start { holding: false });
             rig.receive(
                 0,
@@ -383,7 +383,7 @@ fn over_ipv6_the_checksum_covers_the_trailer() {
     let (source, other): (IpAddr, IpAddr) = ("fe80::1".parse().unwrap(), "fe80::2".parse().unwrap());
     let mut rig = Rig::new(ipv6(200));
     rig.input(Input::Clock(UTC));
-    rig.input(Input::Link { instance: 0, source: Some(source) });
+    rig.input(Input::Link { instance: 0, source: Ok(source) });
     rig.input(Input::Start { holding: false });
     rig.advance(ms(500));
     let Some(Output::Send { destination, carrier, payload, .. }) = rig.outputs.first().cloned() else {
@@ -398,7 +398,7 @@ fn over_ipv6_the_checksum_covers_the_trailer() {
     assert_eq!((sum & 0xffff) + (sum >> 16), 0xffff);
     let mut rig = Rig::new(ipv6(100));
     rig.input(Input::Clock(UTC));
-    rig.input(Input::Link { instance: 0, source: Some(other) });
+    rig.input(Input::Link { instance: 0, source: Ok(other) });
     rig.input(Input::Start { holding: false });
     rig.receive(0, Received { source, destination, ttl: 255, carrier, payload: &payload });
     assert_eq!(rig.group.instances()[0].master(), Some(source));

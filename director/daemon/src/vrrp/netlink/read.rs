@@ -72,6 +72,8 @@ pub(in crate::vrrp) struct Address {
     pub(in crate::vrrp) index: u32,
     pub(in crate::vrrp) address: IpAddr,
     pub(in crate::vrrp) prefix: u8,
+    /// `RT_SCOPE_*`: 0 is the whole world, more is nearer.
+    pub(in crate::vrrp) scope: u8,
     /// `IFA_F_*` flags.
     pub(in crate::vrrp) flags: u32,
     /// `IFA_PROTO`, 0 where the kernel does not tell.
@@ -190,7 +192,7 @@ fn parse_address(bytes: &[u8]) -> Option<Address> {
     }
     // On a point-to-point link IFA_ADDRESS is the other end; IPv6 gives only IFA_ADDRESS otherwise.
     let address = local.or(peer)?;
-    Some(Address { index: u32_at(bytes, 4)?, address, prefix: bytes[1], flags, protocol })
+    Some(Address { index: u32_at(bytes, 4)?, address, prefix: bytes[1], scope: bytes[3], flags, protocol })
 }
 
 /// Attributes as (type without flag bits, value); stops at the first malformed one.

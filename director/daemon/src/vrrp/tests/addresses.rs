@@ -31,6 +31,7 @@ fn entry(index: u32, text: &str, protocol: u8) -> Address {
         index,
         address: address.parse().unwrap(),
         prefix: prefix.parse().unwrap(),
+        scope: 0,
         flags: 0x80,
         protocol,
     }

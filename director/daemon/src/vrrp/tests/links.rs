@@ -1,7 +1,5 @@
 use super::*;
 
-const UP: u32 = RUNNING;
-
 fn link(index: u32, name: &str, flags: u32) -> Event {
     Event::Link(Link {
         index,
@@ -15,11 +13,18 @@ fn link(index: u32, name: &str, flags: u32) -> Event {
 
 fn entry(index: u32, text: &str, flags: u32, protocol: u8) -> Address {
     let (address, prefix) = text.split_once('/').unwrap();
-    Address { index, address: address.parse().unwrap(), prefix: prefix.parse().unwrap(), flags, protocol }
+    Address {
+        index,
+        address: address.parse().unwrap(),
+        prefix: prefix.parse().unwrap(),
+        scope: 0,
+        flags,
+        protocol,
+    }
 }
 
 fn host(addresses: &[Address]) -> Links {
-    let mut events = vec![link(1, "lo", UP), link(2, "eth0", UP)];
+    let mut events = vec![link(1, "lo", RUNNING), link(2, "eth0", RUNNING)];
     events.extend(addresses.iter().copied().map(Event::Address));
     Links::from_dump(events)
 }
@@ -28,14 +33,28 @@ fn vips(list: &[&str]) -> BTreeSet<IpAddr> {
     list.iter().map(|address| address.parse().unwrap()).collect()
 }
 
+fn instance(family: Family, configured: Option<&str>) -> Instance {
+    let vip = if family == Family::Ipv4 { "10.0.0.100" } else { "fe80::100" };
+    let source = configured.map(|source| format!("source = \"{source}\"\n")).unwrap_or_default();
+    let text = format!(
+        "version = 1\ncluster = \"c\"\nhost = \"h\"\n[[failover]]\nname = \"edge\"\n[[failover.instance]]\nname = \"a\"\n\
+         interface = \"eth0\"\nfamily = \"{family}\"\nvrid = 1\npriority = 100\nadvert-interval = \"1s\"\n{source}\
+         virtual-ips = [{{ address = \"{vip}\" }}]\n"
+    );
+    fairway_config::Config::from_toml(&text).unwrap().failover.remove(0).instances.remove(0)
+}
+
 fn source(
     links: &Links,
     family: Family,
     configured: Option<&str>,
     vips: &BTreeSet<IpAddr>,
-) -> Option<String> {
-    let configured = configured.map(|address| address.parse().unwrap());
-    links.source("eth0", family, configured, vips).map(|address| address.to_string())
+) -> Result<String, LinkProblem> {
+    links.source(&instance(family, configured), vips).map(|address| address.to_string())
+}
+
+fn ok(address: &str) -> Result<String, LinkProblem> {
+    Ok(address.to_owned())
 }
 
 #[test]
@@ -48,13 +67,13 @@ fn the_first_own_address_is_the_source() {
         entry(2, "10.0.0.12/16", 0, 0),
     ]);
     let vips = vips(&["10.0.0.100"]);
-    assert_eq!(source(&links, Family::Ipv4, None, &vips).as_deref(), Some("10.0.0.11"));
+    assert_eq!(source(&links, Family::Ipv4, None, &vips), ok("10.0.0.11"));
 }
 
 #[test]
 fn a_secondary_address_is_better_than_none() {
     let links = host(&[entry(2, "10.0.0.100/24", 0, 0), entry(2, "10.0.0.10/24", IFA_F_SECONDARY, 0)]);
-    assert_eq!(source(&links, Family::Ipv4, None, &vips(&["10.0.0.100"])).as_deref(), Some("10.0.0.10"));
+    assert_eq!(source(&links, Family::Ipv4, None, &vips(&["10.0.0.100"])), ok("10.0.0.10"));
 }
 
 #[test]
@@ -62,11 +81,14 @@ fn ipv6_uses_a_settled_link_local_address() {
     let tentative = entry(2, "fe80::10/64", IFA_F_TENTATIVE, 3);
     let mut links = host(&[entry(2, "2001:db8::10/64", 0, 0), entry(2, "fe80::1/64", 0, 0), tentative]);
     let vips = vips(&["fe80::1"]);
-    assert_eq!(source(&links, Family::Ipv6, None, &vips), None);
+    let address = tentative.address;
+    assert_eq!(source(&links, Family::Ipv6, None, &vips), Err(LinkProblem::Tentative(address)));
     links.apply(Event::Address(Address { flags: 0x80, ..tentative }));
-    assert_eq!(source(&links, Family::Ipv6, None, &vips).as_deref(), Some("fe80::10"));
+    assert_eq!(source(&links, Family::Ipv6, None, &vips), ok("fe80::10"));
     links.apply(Event::Address(Address { flags: IFA_F_DADFAILED, ..tentative }));
-    assert_eq!(source(&links, Family::Ipv6, None, &vips), None);
+    assert_eq!(source(&links, Family::Ipv6, None, &vips), Err(LinkProblem::Duplicate(address)));
+    links.apply(Event::AddressGone(tentative));
+    assert_eq!(source(&links, Family::Ipv6, None, &vips), Err(LinkProblem::NoAddress(Family::Ipv6)));
 }
 
 #[test]
@@ -74,9 +96,10 @@ fn a_configured_source_has_to_be_there() {
     let own = entry(2, "10.0.0.10/24", 0, 0);
     let mut links = host(&[entry(2, "10.0.0.9/24", 0, 0), own]);
     let none = vips(&[]);
-    assert_eq!(source(&links, Family::Ipv4, Some("10.0.0.10"), &none).as_deref(), Some("10.0.0.10"));
+    assert_eq!(source(&links, Family::Ipv4, Some("10.0.0.10"), &none), ok("10.0.0.10"));
     links.apply(Event::AddressGone(own));
-    assert_eq!(source(&links, Family::Ipv4, Some("10.0.0.10"), &none), None);
+    let problem = Err(LinkProblem::NoSource(own.address));
+    assert_eq!(source(&links, Family::Ipv4, Some("10.0.0.10"), &none), problem);
 }
 
 #[test]
@@ -84,16 +107,38 @@ fn no_source_without_carrier_or_interface() {
     let address = entry(2, "10.0.0.10/24", 0, 0);
     let mut links = host(&[address]);
     let none = vips(&[]);
-    for missing in [0x1, 0x40, 0x1_0000] {
-        links.apply(link(2, "eth0", UP & !missing));
-        assert_eq!(source(&links, Family::Ipv4, None, &none), None, "without flag {missing:#x}");
+    let no_carrier = LinkProblem::NoCarrier;
+    for (missing, problem) in [(0x1, LinkProblem::Down), (0x40, no_carrier), (0x1_0000, no_carrier)] {
+        links.apply(link(2, "eth0", RUNNING & !missing));
+        assert_eq!(source(&links, Family::Ipv4, None, &none), Err(problem), "without flag {missing:#x}");
     }
-    links.apply(link(2, "eth0", UP));
-    assert!(source(&links, Family::Ipv4, None, &none).is_some());
-    links.apply(link(2, "renamed", UP));
-    assert_eq!(source(&links, Family::Ipv4, None, &none), None);
+    links.apply(link(2, "eth0", RUNNING));
+    assert_eq!(source(&links, Family::Ipv4, None, &none), ok("10.0.0.10"));
+    links.apply(link(2, "renamed", RUNNING));
+    assert_eq!(source(&links, Family::Ipv4, None, &none), Err(LinkProblem::Missing));
     links.apply(Event::LinkGone(2));
     assert_eq!(links.addresses(2), []);
+}
+
+#[test]
+fn the_source_does_not_depend_on_what_was_heard_first() {
+    let narrow = Address { scope: 253, ..entry(2, "169.254.0.9/16", 0, 0) };
+    let wide = entry(2, "10.0.0.10/24", 0, 0);
+    let none = vips(&[]);
+    for order in [[narrow, wide], [wide, narrow]] {
+        assert_eq!(source(&host(&order), Family::Ipv4, None, &none), ok("10.0.0.10"));
+    }
+    // A dump has the latest first, the news has it last.
+    let (one, two) = (entry(2, "fe80::1/64", 0, 0), entry(2, "fe80::2/64", 0, 0));
+    for order in [[one, two], [two, one]] {
+        assert_eq!(source(&host(&order), Family::Ipv6, None, &none), ok("fe80::1"));
+    }
+    // Promoted, as the first address of its network goes: the kernel now has it behind the other.
+    let (first, promoted) = (entry(2, "10.0.0.1/24", 0, 0), entry(2, "10.0.0.2/24", IFA_F_SECONDARY, 0));
+    let mut links = host(&[first, promoted, entry(2, "10.1.0.1/24", 0, 0)]);
+    links.apply(Event::AddressGone(first));
+    links.apply(Event::Address(Address { flags: 0, ..promoted }));
+    assert_eq!(source(&links, Family::Ipv4, None, &none), ok("10.1.0.1"));
 }
 
 #[test]
@@ -103,7 +148,7 @@ fn only_ethernet_has_neighbours_to_tell() {
     let tunnel = Link {
         index: 3,
         name: "tun0".to_owned(),
-        flags: UP,
+        flags: RUNNING,
         hardware: 768,
         mac: Some([2; 6]),
         ..Link::default()

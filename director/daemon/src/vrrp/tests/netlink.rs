@@ -34,7 +34,7 @@ fn link_payload(family: u8) -> Vec<u8> {
 }
 
 fn address_payload(attributes: &[Vec<u8>]) -> Vec<u8> {
-    let mut payload = vec![2, 24, 0x80, 0];
+    let mut payload = vec![2, 24, 0x80, 253];
     payload.extend(5_u32.to_ne_bytes());
     payload.extend(attributes.concat());
     payload
@@ -98,6 +98,7 @@ fn reads_addresses() {
         index: 5,
         address: "10.0.0.1".parse().unwrap(),
         prefix: 24,
+        scope: 253,
         flags: 0x280,
         protocol: ADDRESS_TAG,
     };

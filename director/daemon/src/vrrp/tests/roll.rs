@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use fairway_vrrp::{GroupConfig, Input};
+use fairway_vrrp::{GroupConfig, Input, Output};
 
 use super::super::sockets::Wire;
 use super::*;
@@ -26,7 +26,7 @@ fn socket(interface: &str, family: Family) -> SocketKey {
 
 /// Makes a machine a backup that waits for adverts.
 fn start(member: &mut Member, now: Instant) {
-    let source = Some(IpAddr::from([10, 0, 0, 1]));
+    let source = Ok(IpAddr::from([10, 0, 0, 1]));
     member.group.handle(now, Input::Link { instance: 0, source });
     member.group.handle(now, Input::Start { holding: false });
 }
@@ -70,6 +70,33 @@ fn a_deadline_is_known_as_soon_as_it_is_set() {
     // Handed out as one of all: it is looked at again.
     roll.all_mut()[1].group.handle(deadline, Input::Timer);
     assert_ne!(roll.next_deadline(), Some(deadline));
+}
+
+#[test]
+fn after_the_host_was_suspended_a_master_listens_first() {
+    let mut now = Instant::now();
+    let mut roll = Roll::new([member("a", "eth0", 1), member("b", "eth0", 2)]);
+    for place in 0..2 {
+        start(roll.at(place), now);
+    }
+    now += Duration::from_secs(10);
+    let lead = |roll: &mut Roll, place: usize| roll.at(place).group.handle(now, Input::Timer);
+    assert!((0..2).all(|place| !lead(&mut roll, place).is_empty()));
+    let down = roll.all()[0].master_down();
+    let overslept = |roll: &Roll, length, mut stalled: Vec<usize>| {
+        roll.add_overslept(length, &mut stalled);
+        stalled
+    };
+    // Nobody waits for less: the others are backups still.
+    assert!(overslept(&roll, down - Duration::from_millis(1), Vec::new()).is_empty());
+    assert_eq!(overslept(&roll, down, Vec::new()), [0, 1]);
+    assert_eq!(overslept(&roll, down, vec![1]), [1, 0]);
+    // What the thread does with them: no advert before others have had the time of one.
+    let sends = |outputs: &[Output]| outputs.iter().any(|output| matches!(output, Output::Send { .. }));
+    let group = &mut roll.at(0).group;
+    assert!(!sends(&group.handle(now, Input::Stalled)));
+    assert!(!sends(&group.handle(now + Duration::from_millis(999), Input::Timer)));
+    assert!(sends(&group.handle(now + Duration::from_secs(1), Input::Timer)));
 }
 
 #[test]

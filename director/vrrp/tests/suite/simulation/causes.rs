@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use fairway_config::Preempt;
+use fairway_config::{FailoverGroup, Preempt};
 use fairway_vrrp::Cause;
 
 /// What a process has heard since it started.
@@ -39,7 +39,8 @@ impl Ears {
 
     /// # Panics
     /// A router with this `priority` has no reason to become master for this cause.
-    pub fn confirm(&self, router: usize, now: Duration, preempt: Preempt, priority: u8, cause: &Cause) {
+    pub fn confirm(&self, router: usize, now: Duration, group: &FailoverGroup, priority: u8, cause: &Cause) {
+        let preempt = group.preempt;
         let story = || format!("router {router} at {now:?}: {cause}; {self:?}");
         match cause {
             Cause::Silence(_) => {
@@ -52,7 +53,8 @@ impl Ears {
                 let last = masters().map(|(at, ..)| *at).max();
                 let shortest = masters().map(|(.., interval)| *interval).min();
                 if let (Some(last), Some(shortest)) = (last, shortest) {
-                    assert!(last + 3 * shortest <= now, "a master is there: {}", story());
+                    let adverts = group.instances[0].down_timer_adverts;
+                    assert!(last + u32::from(adverts) * shortest <= now, "a master is there: {}", story());
                 }
             }
             Cause::Resigned(master) => {

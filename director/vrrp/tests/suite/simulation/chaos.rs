@@ -22,6 +22,8 @@ const TRACKERS: [(&str, Option<i16>); 2] = [("proxy", None), ("uplink", Some(-10
 struct Scene {
     lan: Lan,
     preempt: Preempt,
+    /// How many adverts in a row may be missed.
+    adverts: u8,
     /// The longest advert interval of all routers.
     longest: Duration,
     shortest: Duration,
@@ -48,6 +50,9 @@ fn scene(seed: u64) -> Scene {
     let version = if random.chance(200) { VrrpVersion::V2 } else { VrrpVersion::V3 };
     let common = random.pick(&[10, 100, 250, 1_000]);
     let mixed = random.chance(300);
+    // Of its own, so that schedules are what they were: how many adverts in a row may be missed.
+    let mut patience = Random::new(seed ^ 0x5bd1_e995);
+    let adverts = if patience.chance(250) { patience.pick(&[2, 4, 5, 10]) } else { 3 };
     let mut priorities: Vec<u8> = Vec::new();
     while priorities.len() < count {
         let priority = 1 + u8::try_from(random.below(if ties { 3 } else { 255 })).unwrap();
@@ -71,6 +76,7 @@ fn scene(seed: u64) -> Scene {
             for instance in &mut config.group.instances {
                 instance.version = version;
                 instance.advert_interval = Period::from_millis(interval);
+                instance.down_timer_adverts = adverts;
                 instance.priority = Priority::new(*priority).unwrap();
             }
             config
@@ -78,13 +84,14 @@ fn scene(seed: u64) -> Scene {
         .collect();
     let intervals = || configs.iter().map(|c| c.group.instances[0].advert_interval.get());
     let (shortest, longest) = (intervals().min().unwrap(), intervals().max().unwrap());
-    let down = down(longest, *priorities.iter().min().unwrap());
+    let down = down(adverts, longest, *priorities.iter().min().unwrap());
     let mut lan = Lan::new(seed, configs);
     lan.contradictory = random.chance(500);
     Scene {
         stopping: vec![false; count],
         lan,
         preempt,
+        adverts,
         longest,
         shortest,
         down,
@@ -184,7 +191,7 @@ impl Scene {
         }
         let config = config.clone();
         lan.input(router, Input::Reconfigure(config));
-        self.down = self.down.max(lan.patience(router).max(down(self.longest, priority)));
+        self.down = self.down.max(lan.patience(router).max(down(self.adverts, self.longest, priority)));
     }
 
     /// Everything works again, but the routers are divided into groups that do not hear each other at all.
@@ -261,8 +268,9 @@ impl Scene {
         let slack = 2 * self.shortest + 10 * FAIR.delay;
         let ties = if self.ties { 2 * self.longest } else { Duration::ZERO };
         let preempt = if let Preempt::After(delay) = self.preempt { delay.get() } else { Duration::ZERO };
-        // Four of the longest intervals that a backup can have been told.
-        let bridged = if self.bridged { 4 * 2 * self.longest } else { Duration::ZERO };
+        // As long as a backup waits that was told the longest interval.
+        let told = 2 * self.longest * 3 / u32::from(self.adverts.min(3));
+        let bridged = if self.bridged { (u32::from(self.adverts) + 1) * told } else { Duration::ZERO };
         self.down + 2 * self.longest + slack + ties + preempt + bridged
     }
 }
@@ -351,8 +359,8 @@ fn priority_of(lan: &Lan, router: usize) -> u8 {
 }
 
 /// The master-down interval by the RFC's own formula.
-fn down(interval: Duration, priority: u8) -> Duration {
-    3 * interval + interval * (256 - u32::from(priority)) / 256
+fn down(adverts: u8, interval: Duration, priority: u8) -> Duration {
+    u32::from(adverts) * interval + interval * (256 - u32::from(priority)) / 256
 }
 
 fn check_healed(seed: u64, scene: &mut Scene) {

@@ -12,7 +12,7 @@ use fairway_vrrp::{
 
 use super::causes::Ears;
 use super::random::Random;
-use crate::rig::{address, origin};
+use crate::rig::{address, link, origin};
 
 /// What the networks do to packets.
 #[derive(Debug, Clone, Copy)]
@@ -187,7 +187,8 @@ impl Lan {
     }
 
     fn tell_link(&mut self, router: usize, network: usize) {
-        let source = self.routers[router].links[network].then(|| self.address(network, router));
+        let up = self.routers[router].links[network];
+        let source = link(up, self.address(network, router));
         self.input(router, Input::Link { instance: network, source });
     }
 
@@ -212,7 +213,7 @@ impl Lan {
         let instances = &self.routers[router].config.group.instances;
         let down = instances.iter().map(|i| {
             let interval = i.advert_interval.get();
-            3 * interval + interval * (256 - u32::from(i.priority.get())) / 256
+            u32::from(i.down_timer_adverts) * interval + interval * (256 - u32::from(i.priority.get())) / 256
         });
         down.max().unwrap()
     }
@@ -362,7 +363,7 @@ impl Lan {
     fn check_cause(&self, router: usize, cause: &Cause) {
         let it = &self.routers[router];
         let priority = it.group.as_ref().map_or(0, |group| group.instances()[0].priority());
-        it.ears.confirm(router, self.now, it.config.group.preempt, priority, cause);
+        it.ears.confirm(router, self.now, &it.config.group, priority, cause);
     }
 
     fn deliver(&mut self, to: usize, packet: &Packet) {

@@ -35,6 +35,9 @@ struct Story {
     #[serde(default = "three")]
     version: u8,
     advert_interval: Period,
+    /// How many adverts in a row may be missed.
+    #[serde(default = "three")]
+    down_timer_adverts: u8,
     preempt: Preempt,
     /// On every other network the addresses rank the other way round.
     #[serde(default)]
@@ -115,6 +118,7 @@ impl Story {
             config.group.track = self.trackers.iter().map(tracker).collect();
             for instance in &mut config.group.instances {
                 instance.advert_interval = self.advert_interval;
+                instance.down_timer_adverts = self.down_timer_adverts;
                 instance.version = match self.version {
                     2 => VrrpVersion::V2,
                     3 => VrrpVersion::V3,
