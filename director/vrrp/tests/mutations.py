@@ -68,6 +68,8 @@ MUTATIONS = [
     ("one silent network is enough", ELECTION, "chain(self.delayed_until).chain(self.entered).max()", "chain(self.delayed_until).chain(self.entered).min()"),
     ("one link is enough", GROUP, "self.routers.iter().all(VirtualRouter::is_up)", "self.routers.iter().any(VirtualRouter::is_up)"),
     ("no goodbye on a fault", ELECTION, "            self.resign(now);\n        }\n        let router", "            self.silence();\n        }\n        let router"),
+    ("nothing is said from an address that is gone", ELECTION, "if !problem.is_of_addresses() {", "if problem != LinkProblem::Missing || self.is_stopping() {"),
+    ("the cause of a fault stays what it was first", ELECTION, "        if let Some(cause) = self.link_fault() {\n            self.cause = cause;", "        if let Some(cause) = self.link_fault() {\n            let _ = cause;"),
     ("forget what a link that came back must listen for", ELECTION, "        router.listen_from(now);\n        match self.phase {", "        match self.phase {"),
     ("adverts drift", ROUTER, "if due + interval > now { due + interval } else { now + interval }", "if due > now { due } else { now + interval }"),
     ("no hold on stop", HANDOVER, "            Phase::Master | Phase::Listening { fresh: false, .. } => self.hand_over(now, Purpose::Stop),\n", "            Phase::Master => {\n                self.resign(now);\n                self.leave(now);\n            }\n"),
