@@ -9,13 +9,21 @@
     "fairway-gen"
     "fairway-director"
     "fairwayctl"
+    "fairway-provision"
   ],
   pname ? "fairway",
 }:
 let
   root = ../.;
   manifest = (lib.importTOML (root + "/Cargo.toml")).workspace;
-  withDirector = lib.elem "fairway-director" programs;
+  units =
+    lib.optional (lib.elem "fairway-director" programs) "install_units"
+    ++ lib.optional (lib.elem "fairway-provision" programs) "install_appliance_units";
+  # What people type has manual pages and completions.
+  operated = lib.intersectLists programs [
+    "fairway-gen"
+    "fairwayctl"
+  ];
 in
 rustPlatform.buildRustPackage {
   inherit pname;
@@ -42,22 +50,21 @@ rustPlatform.buildRustPackage {
   nativeBuildInputs = [ installShellFiles ];
 
   postInstall = ''
-    ${lib.optionalString withDirector ''
-      source ${./install-units.sh}
-      install_units director/daemon/systemd "$out"
+    source ${./install-units.sh}
+    for install in ${toString units}; do
+      $install . "$out"
+    done
+    ${lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+      mkdir man
+      for program in ${toString operated}; do
+        $out/bin/$program man --out man
+        installManPage man/$program*
+        installShellCompletion --cmd $program \
+          --bash <($out/bin/$program completions bash) \
+          --fish <($out/bin/$program completions fish) \
+          --zsh <($out/bin/$program completions zsh)
+      done
     ''}
-    ${lib.optionalString
-      (lib.elem "fairway-gen" programs && stdenv.buildPlatform.canExecute stdenv.hostPlatform)
-      ''
-        mkdir man
-        $out/bin/fairway-gen man --out man
-        installManPage man/*
-        installShellCompletion --cmd fairway-gen \
-          --bash <($out/bin/fairway-gen completions bash) \
-          --fish <($out/bin/fairway-gen completions fish) \
-          --zsh <($out/bin/fairway-gen completions zsh)
-      ''
-    }
   '';
 
   meta = {

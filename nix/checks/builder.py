@@ -135,11 +135,13 @@ class Builder:
     def units(self) -> str:
         """Nothing changes but the programs' paths."""
         out = self.scratch / "units"
-        source = self.root / "director/daemon/systemd"
-        must(["bash", "-euc", '. "$0"; install_units "$1" "$2"', self.root / "nix/install-units.sh", source, out])
+        both = '. "$0"; install_units "$1" "$2"; install_appliance_units "$1" "$2"'
+        must(["bash", "-euc", both, self.root / "nix/install-units.sh", self.root, out])
         have = files(out / "lib/systemd/system")
+        source = self.root / "director/daemon/systemd"
         names = ["fairway-director.service", "fairway-release.service", "fairway-metrics.socket", "fairway-metrics@.service"]
         wanted = {name: (source / name).read_text() for name in names}
+        wanted |= {unit.name: unit.read_text() for unit in (self.root / "images/provision/systemd").glob("*.service")}
         compare({name: text.replace(f"{out}/bin/", "/usr/bin/") for name, text in have.items()}, wanted, "units")
         for name, text in have.items():
             if name.endswith(".service"):
@@ -149,23 +151,21 @@ class Builder:
         return ", ".join(wanted)
 
     def provision(self, name: str, *, credentials: dict[str, str], medium: dict[str, str]) -> tuple[Path, str]:
-        """Runs the images' script on a /run of its own; that, and its messages when it fails."""
+        """Runs the images' program on a root of its own; its /run, and its messages when it fails."""
         work = self.scratch / f"provision-{name}"
         for directory, given in (("credentials", credentials), ("medium", medium)):
+            (work / directory).mkdir(parents=True)
             for path, text in given.items():
                 (work / directory / path).parent.mkdir(parents=True, exist_ok=True)
                 (work / directory / path).write_text(text)
-        environment = {
-            "PATH": f"{self.bin}:{os.environ['PATH']}",
-            "RUN": str(work / "run"),
-            "MEDIUM": str(work / "medium"),
-            "CREDENTIALS_DIRECTORY": str(work / "credentials"),
-        }
-        script = (self.root / "nix/images/provision.sh").read_text()
+        program = self.bin / "fairway-provision"
+        expect(program.exists(), f"{program} is missing: cargo build --release --bins, or set FAIRWAY_BIN_DIR")
         done = subprocess.run(
-            ["bash", "-c", script], env=environment, text=True, capture_output=True, timeout=300, check=False
-        )
-        return work / "run", "" if done.returncode == 0 else done.stderr
+            [program, "boot", "--root", work, "--medium", work / "medium"],
+            env={"PATH": os.environ["PATH"], "CREDENTIALS_DIRECTORY": str(work / "credentials")},
+            text=True, capture_output=True, timeout=300, check=False,
+        )  # fmt: skip
+        return work / "run", "" if done.returncode == 0 else done.stderr or "no message"
 
     def provisions(self) -> str:
         topology = self.root / "gen/examples/direct.toml"
@@ -195,8 +195,8 @@ class Builder:
             if "secret" in str(credentials) + str(medium):
                 expect((run / "fairway/secrets/edge").read_text() == "x", f"{name}: no secret")
         for name, (words, credentials) in {
-            "nothing": ("no topology: give the credential", {}),
-            "stranger": ("refused for host lb9", {"fairway.topology": text, "fairway.host": "lb9"}),
+            "nothing": ("there is no topology", {}),
+            "stranger": ("the topology has no such host", {"fairway.topology": text, "fairway.host": "lb9"}),
         }.items():
             _, message = self.provision(name, credentials=credentials, medium={})
             expect(words in message, f"{name}: {message!r}")

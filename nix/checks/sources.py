@@ -27,7 +27,6 @@ def check(results: Results, root: Path, scratch: Path) -> None:
         root / "nix/generate.sh",
         root / "nix/install-units.sh",
         root / "nix/setup.sh",
-        root / "nix/images/provision.sh",
     ]
     results.run("shellcheck", lambda: must(["shellcheck", "-s", "bash", *shell]) and None)
     python = [root / "nix/check", root / "nix/merge-settings.py", *(root / "nix/checks").glob("*.py")]

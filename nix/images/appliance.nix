@@ -36,39 +36,14 @@ in
   };
 
   systemd.services = {
+    # The package's unit.
     fairway-provision = {
-      description = "Files of this host from the Fairway topology";
-      unitConfig.DefaultDependencies = false;
       wantedBy = [ "sysinit.target" ];
-      wants = [ "systemd-udev-trigger.service" ];
-      after = [
-        "local-fs.target"
-        "systemd-udev-trigger.service"
-      ];
-      before = [
-        "systemd-modules-load.service"
-        "systemd-sysctl.service"
-        "systemd-networkd.service"
-        "network-pre.target"
-        "sysinit.target"
-        "shutdown.target"
-      ];
-      conflicts = [ "shutdown.target" ];
+      # mount, umount, udevadm
       path = [
-        package
         pkgs.util-linux
         pkgs.systemd
-        pkgs.getent
       ];
-      script = builtins.readFile ./provision.sh;
-      serviceConfig = {
-        Type = "oneshot";
-        RemainAfterExit = true;
-        ImportCredential = "fairway.*";
-        StandardError = "journal+console";
-        # /run is written by other services too.
-        UMask = "0022";
-      };
     };
 
     # Like the package's unit for other systems: one transaction, after the flushing of NixOS' own service.

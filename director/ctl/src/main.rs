@@ -11,12 +11,12 @@ mod render;
 mod statistics;
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use anyhow::bail;
-use clap::{Parser, Subcommand, ValueEnum};
+use anyhow::{Context as _, bail};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use fairway_config::provision::State;
 
 use self::client::{Client, Order};
@@ -165,6 +165,17 @@ enum Verb {
         #[arg(long)]
         http: bool,
     },
+    /// Print what a shell needs to complete these commands
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, one for each command
+    Man {
+        /// The directory, which must be there
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -220,12 +231,19 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
         }
         Verb::Status { json } => return status(json).await,
         Verb::Console { once } => return console::run(once).await,
+        Verb::Completions { shell } => return Ok(print(&completions(shell)?)?),
+        Verb::Man { out } => return man(&out),
         _ => {}
     }
     let client = Client::connect().await?;
     match verb {
         // Done already.
-        Verb::Status { .. } | Verb::Apply { .. } | Verb::Provision { .. } | Verb::Console { .. } => {}
+        Verb::Status { .. }
+        | Verb::Apply { .. }
+        | Verb::Provision { .. }
+        | Verb::Console { .. }
+        | Verb::Completions { .. }
+        | Verb::Man { .. } => {}
         Verb::Statistics { json, zero } => {
             let (counters, missing) = client.statistics().await?;
             print(&if json { to_json(&counters)? } else { counters.render() })?;
@@ -306,6 +324,17 @@ async fn status(json: bool) -> anyhow::Result<()> {
         (None, None) => String::new(),
     };
     Ok(print(&text)?)
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<String> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "fairwayctl", &mut script);
+    Ok(String::from_utf8(script)?)
+}
+
+fn man(directory: &Path) -> anyhow::Result<()> {
+    clap_mangen::generate_to(Arguments::command(), directory)
+        .with_context(|| format!("cannot write {}", directory.display()))
 }
 
 fn to_json<T: serde::Serialize>(value: &T) -> anyhow::Result<String> {

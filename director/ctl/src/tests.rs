@@ -1,9 +1,9 @@
 //! What people and scripts read, from what the director shows on D-Bus.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs;
 use std::time::{Duration, UNIX_EPOCH};
 
-use clap::CommandFactory as _;
 use zbus::fdo::ManagedObjects;
 use zbus::names::OwnedInterfaceName;
 use zbus::{ObjectPath, OwnedObjectPath, OwnedVariant, Variant};
@@ -170,6 +170,32 @@ fn objects() -> ManagedObjects {
 #[test]
 fn the_command_line_is_consistent() {
     Arguments::command().debug_assert();
+}
+
+#[test]
+fn every_command_has_completions_a_manual_page_and_a_line_in_the_reference() {
+    let out = tempfile::tempdir().unwrap();
+    man(out.path()).unwrap();
+    let reference =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/commands.md"))
+            .unwrap();
+    let (_, reference) = reference.split_once("## fairwayctl\n").unwrap();
+    let scripts: Vec<_> =
+        clap_complete::Shell::value_variants().iter().map(|shell| completions(*shell).unwrap()).collect();
+    let command = Arguments::command();
+    assert!(command.get_subcommands().count() > 10);
+    for command in command.get_subcommands() {
+        let name = command.get_name();
+        let page = fs::read_to_string(out.path().join(format!("fairwayctl-{name}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{page}");
+        assert!(reference.contains(&format!("| `{name}")), "docs/reference/commands.md lacks {name}");
+        for script in &scripts {
+            assert!(script.contains(name), "{name}: {script}");
+        }
+    }
+    assert!(fs::read_to_string(out.path().join("fairwayctl.1")).unwrap().contains("Exit codes"));
+    let missing = man(&out.path().join("absent")).unwrap_err();
+    assert!(missing.to_string().contains("absent"), "{missing}");
 }
 
 #[test]
