@@ -1,7 +1,4 @@
-{ lib, cluster, ... }:
-let
-  topology = lib.importTOML ./topologies/guests-direct.toml;
-in
+{ cluster, ... }:
 cluster {
-  topology = lib.recursiveUpdate topology { failover.edge.preempt = false; };
+  topology = ./topologies/guests-no-preemption.toml;
 }

@@ -36,15 +36,17 @@ ExecStartPre=/bin/sh -c 'mkdir -p /run/www; uname -n >/run/www/index.html; echo 
 class Image:
     """What images/build has made."""
 
-    def __init__(self, directory: Path) -> None:
-        self.kernel = directory / "fairway-vm.vmlinuz"
-        self.root = directory / "fairway-vm.root.raw"
-        self.disk = directory / "fairway-vm.raw"
-        self.modules = directory / "fairway-vm.modules.tar"
-        self.kernel_image = directory / "fairway-vm.efi"
+    def __init__(self, directory: Path, profile: str = "vm") -> None:
+        name = f"fairway-{profile}"
+        self.kernel = directory / f"{name}.vmlinuz"
+        self.root = directory / f"{name}.root.raw"
+        self.disk = directory / f"{name}.raw"
+        self.modules = directory / f"{name}.modules.tar"
+        self.kernel_image = directory / f"{name}.efi"
+        self.metal = profile == "hardware"
         for file in (self.kernel, self.root, self.disk, self.modules, self.kernel_image):
             if not file.exists():
-                raise SetupError(f"{file} is missing: run images/build")
+                raise SetupError(f"{file} is missing: run images/build --profile {profile}")
 
 
 class Cluster:
@@ -121,4 +123,4 @@ def firmware_boot(image: Image, directory: Path) -> Firmware:
     subprocess.run(["cp", "--sparse=always", image.disk, copy], check=True)
     with copy.open("r+b") as file:
         file.truncate(DISK_SIZE)
-    return Firmware(code, variables, copy)
+    return Firmware(code, variables, copy, image.metal)

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import re
 import shlex
 import socket
 import subprocess
@@ -24,6 +25,11 @@ from .commands import Commands, Failed
 # Until the shell answers. Five machines that boot at once on two processors that do other things as well need minutes.
 BOOT = 600.0
 MEMORY_MB = 448
+
+# QEMU's emulation now and then loses its way where the kernel changes its own code, which it does before it starts its
+# first process. Such a machine is switched on once more; what comes later is the appliance's own.
+EMULATION = re.compile(r"Comm: swapper/0 (?s:.*)Kernel panic - not syncing: Attempted to kill the idle task")
+ATTEMPTS = 3
 
 # QEMU's longest name of a file of fw_cfg, less what systemd wants before a credential's own. Longer ones go through
 # SMBIOS, which has room for some tens of kilobytes in all.
@@ -60,11 +66,13 @@ class Direct:
 
 @dataclass(frozen=True)
 class Firmware:
-    """Boot a disk by UEFI. `disk` is written to; `variables` are the firmware's own, written to too."""
+    """Boot a disk by UEFI. `disk` is written to; `variables` are the firmware's own, written to too. `metal`: with a
+    SATA disk, an Intel network card and a USB stick, as machines of metal have, instead of the devices of virtual ones."""
 
     code: Path
     variables: Path
     disk: Path
+    metal: bool = False
 
 
 @dataclass
@@ -168,6 +176,20 @@ class Machine(Commands):
         self.plan.medium = self.directory / "medium"
         disk.labelled(self.plan.medium, "FAIRWAY", files)
 
+    def insert_stick(self, files: dict[str, str]) -> None:
+        """The same as a stick with vfat on it."""
+        self.plan.medium = self.directory / "medium"
+        disk.stick(self.plan.medium, "FAIRWAY", files)
+
+    def fill_var(self) -> None:
+        """From the next start on nothing fits on the disk for /var any more."""
+        assert self.plan.var is not None, "it has no such disk"
+        disk.var(self.plan.var, full=True)
+
+    def mac(self, index: int) -> str:
+        """The address of its card at the network of this number, from one on."""
+        return _mac(self.plan.number, index)
+
     @staticmethod
     def sha256(text: str) -> str:
         """In hexadecimal digits, as sha256sum prints it."""
@@ -217,12 +239,26 @@ class Machine(Commands):
 
     def _connect(self) -> None:
         """Waits until the shell is there."""
-        if not self.running:
+        if self._sequence == 0 and self._process is not None:
+            for _ in range(ATTEMPTS - 1):
+                try:
+                    return self._ready()
+                except Failed:
+                    # Its shell ends a moment before it does.
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        self._process.wait(10)
+                    if self.running or not EMULATION.search(self.console_text()):
+                        raise
+                    print(f"         {self.name}: the emulation broke the kernel before it had a process; once more", flush=True)
+                    self.start()
+            self._ready()
+        elif not self.running:
             raise Failed(f"{self.name} is switched off, or has ended: {self._last_words()}")
-        if self._sequence == 0:
-            end = time.monotonic() + BOOT
-            while self._line(end) != b"ready":
-                pass
+
+    def _ready(self) -> None:
+        end = time.monotonic() + BOOT
+        while self._line(end) != b"ready":
+            pass
 
     def _line(self, end: float) -> bytes:
         while b"\n" not in self._pending:
@@ -248,9 +284,11 @@ class Machine(Commands):
     def _command(self, console: Path) -> list[str]:
         plan = self.plan
         firmware = isinstance(plan.boot, Firmware)
+        metal = isinstance(plan.boot, Firmware) and plan.boot.metal
         argv = [
             "qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=128", "-cpu", "max", "-m", str(MEMORY_MB),
-            "-machine", "q35,sata=off,smbus=off,usb=off,vmport=off,hpet=off,i8042=off", "-smp", "2" if firmware else "1",
+            "-machine", f"q35,sata={'on' if metal else 'off'},smbus=off,usb=off,vmport=off,hpet=off,i8042=off",
+            "-smp", "2" if firmware else "1",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
             "-uuid", f"f41a7a9e-5d0b-4d4d-8a3d-{plan.number:012x}",
             "-serial", f"file:{console}",
@@ -264,7 +302,7 @@ class Machine(Commands):
                 "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={plan.boot.code}",
                 "-drive", f"if=pflash,unit=1,format=raw,file={plan.boot.variables}",
                 "-drive", f"if=none,id=disk,file={plan.boot.disk},format=raw,cache=unsafe",
-                "-device", "virtio-blk-pci,drive=disk,bootindex=1",
+                "-device", f"{'ide-hd,bus=ide.0' if metal else 'virtio-blk-pci'},drive=disk,bootindex=1",
             ]  # fmt: skip
         else:
             argv += [
@@ -276,16 +314,15 @@ class Machine(Commands):
         for name, file, read_only in (("var", plan.var, plan.var_read_only), ("medium", plan.medium, True)):
             if file is not None:
                 options = "read-only=on" if read_only else "cache=unsafe"
-                argv += [
-                    "-drive", f"if=none,id={name},file={file},format=raw,{options}",
-                    "-device", f"virtio-blk-pci,drive={name}",
-                ]  # fmt: skip
+                argv += ["-drive", f"if=none,id={name},file={file},format=raw,{options}"]
+                argv += ["-device", f"virtio-blk-pci,drive={name}"] if not metal else ["-device", "qemu-xhci", "-device", f"usb-storage,drive={name}"]
         if plan.clock is not None:
             argv += ["-rtc", f"base={plan.clock}"]
         for index, network in enumerate(plan.networks, 1):
             argv += [
                 "-netdev", f"vde,id=net{index},sock={network}",
-                "-device", f"virtio-net-pci,id=virtio-net-pci.{index},netdev=net{index},mac={_mac(plan.number, index)},romfile=",
+                "-device",
+                f"{'e1000e' if metal else 'virtio-net-pci'},id=virtio-net-pci.{index},netdev=net{index},mac={_mac(plan.number, index)},romfile=",
             ]  # fmt: skip
         for name, file in self._write_credentials().items():
             if len(name) <= FW_CFG_NAME:

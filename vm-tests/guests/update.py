@@ -13,13 +13,8 @@ from pathlib import Path
 
 from runner.errors import SetupError
 
-from . import disk
+from . import disk, tools
 from .cluster import Image
-
-IMAGES = Path(__file__).resolve().parents[2] / "images"
-TOOLS = IMAGES / ".cache/tools"
-# The tools that made the image are a root directory of their own; the work is below /mnt there.
-INSIDE = 'mount --bind "$1" "$0/mnt" && mount -t proc proc "$0/proc" && exec chroot "$0" "${@:2}"'
 
 ROOT = """[Partition]
 Type=root
@@ -54,8 +49,6 @@ def following(old: str) -> str:
 
 def build(image: Image, medium: Path) -> tuple[str, str]:
     """Makes the update a file system, with the key that it is signed with. Returns both versions."""
-    if not (TOOLS / "mnt").is_dir():
-        raise SetupError(f"{TOOLS} is missing: run images/build")
     old = version(image)
     new = following(old)
     with tempfile.TemporaryDirectory(prefix="fairway-update-") as name:
@@ -66,7 +59,7 @@ def build(image: Image, medium: Path) -> tuple[str, str]:
         (definitions / "10-root.conf").write_text(ROOT)
         (definitions / "20-hashes.conf").write_text(HASHES)
         parts = json.loads(
-            _inside(
+            tools.run(
                 work, "systemd-repart", "--empty=create", "--size=auto", "--dry-run=no", "--offline=yes", "--split=yes",
                 "--json=short", "--no-pager", "--definitions=/mnt/definitions", "/mnt/new.raw",
             )
@@ -91,7 +84,7 @@ def build(image: Image, medium: Path) -> tuple[str, str]:
 def _root(image: Image, work: Path, old: str, new: str) -> None:
     """The files of the image, with another version."""
     shutil.copy(image.root, work / "old.raw")
-    _inside(work, "fsck.erofs", "--extract=/mnt/tree", "/mnt/old.raw")
+    tools.run(work, "fsck.erofs", "--extract=/mnt/tree", "/mnt/old.raw")
     release = work / "tree/usr/lib/os-release"
     text = release.read_text()
     if f"IMAGE_VERSION={old}" not in text.replace('"', ""):
@@ -124,14 +117,6 @@ def _sign(update: Path) -> None:
         gpg("--output", update / "key.gpg", "--export", "updates@example.org")
         gpg("--output", update / "SHA256SUMS.gpg", "--detach-sign", update / "SHA256SUMS")
         subprocess.run(["gpgconf", "--kill", "all"], check=False, env={**os.environ, "GNUPGHOME": home})
-
-
-def _inside(work: Path, *command: str) -> str:
-    argv = ["unshare", "--mount", "bash", "-c", INSIDE, str(TOOLS), str(work), *command]
-    done = subprocess.run(argv, check=False, text=True, capture_output=True, stdin=subprocess.DEVNULL)
-    if done.returncode != 0:
-        raise SetupError(f"{command[0]}: {done.stderr.strip()[-1000:]}")
-    return done.stdout
 
 
 def _sha256(file: Path) -> str:

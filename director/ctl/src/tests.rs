@@ -423,14 +423,14 @@ fn provisioning_is_shown_and_parsed_as_it_is_written() {
         "errors": ["FAIRWAY/topology.toml:42: services.web.scheduler: none"], "warnings": ["two topologies"]
     }"#;
     let directory = std::env::temp_dir().join(format!("fairwayctl-{}", std::process::id()));
-    std::fs::create_dir(&directory).unwrap();
+    fs::create_dir(&directory).unwrap();
     let path = directory.join("provision.json");
     assert_eq!(provision::read_from(&path).unwrap(), None, "no appliance");
-    std::fs::write(&path, text).unwrap();
+    fs::write(&path, text).unwrap();
     let record = provision::read_from(&path).unwrap().unwrap();
-    std::fs::write(&path, "{").unwrap();
+    fs::write(&path, "{").unwrap();
     let error = provision::read_from(&path).unwrap_err();
-    std::fs::remove_dir_all(&directory).unwrap();
+    fs::remove_dir_all(&directory).unwrap();
     assert!(error.to_string().contains("provision.json was written by another version"), "{error}");
     let expected = "\
 lb1 in cluster shop: director

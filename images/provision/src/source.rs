@@ -73,8 +73,8 @@ pub fn find(places: &Places) -> Sources {
     let mut found = Sources::default();
     let credentials = places.credentials.as_deref().map(Credentials);
     let given = credentials.as_ref().and_then(Credentials::topology);
-    // Only who has nothing else waits long for devices.
-    let patience = if given.is_some() { 5 } else { 30 };
+    // It ends as soon as udev has dealt with all devices; only who has nothing else waits longer for a slow machine.
+    let patience = if given.is_some() { 30 } else { 90 };
     let mut unreadable = None;
     let mounted = match &places.medium {
         Some(directory) => Some(Medium { directory: directory.clone(), mounted: false }),
