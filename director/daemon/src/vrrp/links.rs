@@ -123,7 +123,7 @@ impl Links {
         };
         let usable = candidates.iter().filter(|entry| problem_of(entry).is_none());
         let rank = |entry: &&&Address| (entry.flags & IFA_F_SECONDARY, entry.scope, tie_break(entry.address));
-        match (usable.min_by_key(rank), candidates.first(), instance.source) {
+        match (usable.min_by_key(rank), candidates.iter().min_by_key(rank), instance.source) {
             (Some(entry), ..) => Ok(entry.address),
             (None, Some(entry), _) => {
                 Err(problem_of(entry).unwrap_or(LinkProblem::NoAddress(instance.family)))

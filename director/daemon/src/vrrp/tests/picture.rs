@@ -417,6 +417,12 @@ fn what_was_queued_before_a_loss_does_not_undo_what_was_read_after_it() {
 }
 
 #[test]
+fn of_two_addresses_that_cannot_be_used_the_same_one_is_named() {
+    let steps = [Step::Make(1, true), Step::Add(1, 4, true), Step::Add(1, 5, true)];
+    comes_to_rest(&steps).unwrap();
+}
+
+#[test]
 fn everything_is_read_again_until_that_succeeds() {
     let mut world = World::default();
     let mut director = Director::new();
