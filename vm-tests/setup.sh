@@ -43,7 +43,7 @@ need_vm_packages() {
 # invoke-rc.d(8)), unless somebody else has said what may start.
 need_interop_packages() (
     policy=/usr/sbin/policy-rc.d
-    packages=(frr tshark nginx-light haproxy exim4-daemon-light dnsmasq-base redis-server slapd openssl postgresql
+    packages=(frr tshark nginx-light haproxy exim4-daemon-light dnsmasq-base redis-server slapd mariadb-server-core openssl postgresql
         python3-grpcio)
     if [ -n "$(missing_packages "${packages[@]}")" ] && [ ! -e $policy ]; then
         trap 'as_root rm -f $policy' EXIT

@@ -1,4 +1,4 @@
-"""Checks against other people's servers: nginx, HAProxy, Exim, dnsmasq, Redis, OpenLDAP, PostgreSQL and gRPC, each from its Debian package."""
+"""Checks against other people's servers: nginx, HAProxy, Exim, dnsmasq, Redis, OpenLDAP, MariaDB, PostgreSQL and gRPC, each from its Debian package."""
 from __future__ import annotations
 
 import csv
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from run import Bench
 
 PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "exim4": "exim4-daemon-light", "dnsmasq": "dnsmasq-base",
-            "redis-server": "redis-server", "slapd": "slapd", "openssl": "openssl", "/usr/bin/python3": "python3-grpcio"}  # fmt: skip
+            "redis-server": "redis-server", "slapd": "slapd", "mariadbd": "mariadb-server-core", "openssl": "openssl", "/usr/bin/python3": "python3-grpcio"}  # fmt: skip
 SYSTEM = "/usr/sbin:/usr/bin:/sbin:/bin"
 A, B = "10.9.0.1", "10.9.0.2"  # the servers' host, and the one that checks
 
@@ -209,7 +209,7 @@ backend told
 
 
 def name_and_data_servers(bench: Bench) -> None:
-    """dnsmasq over UDP and TCP, gRPC health, and the greetings of Redis, OpenLDAP and PostgreSQL as the guide has them."""
+    """dnsmasq over UDP and TCP, gRPC health, and the greetings of Redis, OpenLDAP, MariaDB and PostgreSQL as the guide has them."""
     servers = Servers(bench)
     servers.start("dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=root", "--pid-file=",
                   "--log-facility=-", "--host-record=www.example,10.1.2.3,fd00::3", "--mx-host=example,mail.example,10",
@@ -240,6 +240,14 @@ def name_and_data_servers(bench: Bench) -> None:
     slapd = servers.file("slapd.conf", f"pidfile {servers.directory}/slapd.pid\nmodulepath /usr/lib/ldap\n")
     servers.start("slapd", "-f", slapd, "-h", f"ldap://{A}:389", "-d", "0", port=389)
     servers.expect(389, greetings["ldap"], "pass: answered as expected")
+    (servers.directory / "mariadb").mkdir()
+    mariadb = servers.start("mariadbd", "--no-defaults", "--user=root", f"--datadir={servers.directory}/mariadb", f"--bind-address={A}",
+                            f"--socket={servers.directory}/mariadb.sock", f"--pid-file={servers.directory}/mariadb.pid",
+                            "--skip-grant-tables", "--skip-networking=0", port=3306)  # fmt: skip
+    servers.expect(3306, greetings["mysql"], "pass: answered as expected")
+    mariadb.terminate()
+    mariadb.wait(20)
+    servers.expect(3306, greetings["mysql"], "refused: connection refused")
     for wrong, port in (("ldap", 53), ("mysql", 389), ("postgres", 53)):
         assert not servers.sees(port, greetings[wrong], 1).startswith("pass"), f"{wrong} takes the server at {port} for one"
 

@@ -1,9 +1,11 @@
-"""IPv4 and IPv6 side by side with direct routing: both are balanced and fail over together."""
+"""IPv4 and IPv6 side by side with direct routing: both are balanced and fail over together; the doctor sees both."""
 
 from __future__ import annotations
 
+import json
 import time
 
+from host import ip
 from lab import Lab, eventually
 
 TOPOLOGY = "dual-stack"
@@ -40,3 +42,24 @@ def test(lab: Lab) -> None:
     result = load.stop()
     lab.note(f"graceful stop, IPv6: {result}")
     assert not result.lost, f"a graceful stop lost new IPv6 connections: {result}"
+
+    # The doctor asks for IPv6 addresses, too, on the master and on the backup.
+    lab.power_on("lb1")
+    lab.settle()
+    faults = (("web1", "add", "eth0"), ("web2", "del", "fairway0"))
+    for director in ("lb1", "lb2"):
+        assert diagnosis(lab, director) == set(), f"{director} finds something in a healthy cluster"
+        for host, verb, device in faults:
+            ip("-6", "-n", host, "addr", verb, f"{vip6}/128", "dev", device, *(["nodad"] if verb == "add" else []))
+        wanted = {("nd-responder", f"{vip6} on eth0"), ("server-without-vip", "web2 of web-shop6")}
+        found = diagnosis(lab, director)
+        assert found == wanted, f"{director} finds {found}"
+        for host, verb, device in faults:
+            verb = "del" if verb == "add" else "add"
+            ip("-6", "-n", host, "addr", verb, f"{vip6}/128", "dev", device, *(["nodad"] if verb == "add" else []))
+
+
+def diagnosis(lab: Lab, director: str) -> set[tuple[str, str]]:
+    text = lab.hosts[director].run("fairwayctl", "doctor", "--json", check=False, timeout=60)
+    findings = json.JSONDecoder().raw_decode(text)[0]["findings"]
+    return {(finding["check"], finding["about"]) for finding in findings}

@@ -16,6 +16,7 @@
 
 mod bfd;
 mod check;
+mod document;
 mod failover;
 mod notify;
 pub mod provision;
@@ -27,6 +28,7 @@ mod validate;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,7 @@ pub use check::{
     HttpMethod, Payload, PingCheck, Probe, ProbeTransport, ScriptCheck, SmtpCheck, StatusRange, TcpCheck,
     Tls, UdpCheck, Via,
 };
+pub use document::Document;
 pub use failover::{
     Announce, Auth, Checksum, FailoverGroup, HmacAuth, HmacKey, HmacMode, Instance, KeyFile, Preempt,
     VirtualIp, VirtualMac, VrrpVersion,
@@ -90,7 +93,7 @@ pub struct Config {
     pub failover: Vec<FailoverGroup>,
     /// Virtual services: what IPVS balances.
     #[serde(default, rename = "service", skip_serializing_if = "Vec::is_empty")]
-    pub services: Vec<Service>,
+    pub services: Vec<Arc<Service>>,
 }
 
 /// The kernel's connection synchronisation, by UDP and multicast. What is absent is the kernel's own choice.
@@ -188,9 +191,7 @@ impl Config {
     /// # Errors
     /// [`Error::Parse`] for bad TOML or unknown keys, [`Error::Invalid`] with every broken rule at once.
     pub fn from_toml(text: &str) -> Result<Self, Error> {
-        let config: Self = toml::from_str(text)?;
-        config.validate()?;
-        Ok(config)
+        Document::read(text, None).map(|document| Arc::unwrap_or_clone(document.config().clone()))
     }
 
     /// The configuration as a `director.toml`; the same input gives the same bytes.

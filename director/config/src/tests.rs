@@ -4,6 +4,11 @@ use super::*;
 
 const FULL: &str = include_str!("../tests/full.toml");
 
+/// The first service of the full example.
+fn web(config: &mut Config) -> &mut Service {
+    Arc::make_mut(&mut config.services[0])
+}
+
 fn broken(edit: impl FnOnce(&mut Config)) -> Vec<String> {
     let mut config = Config::from_toml(FULL).expect("the full example is valid");
     edit(&mut config);
@@ -23,7 +28,7 @@ fn the_full_example_survives_a_round_trip() {
 #[test]
 fn what_is_usual_for_a_server_is_not_repeated() {
     let mut config = Config::from_toml(FULL).unwrap();
-    let server = &mut config.services[0].real_servers[0];
+    let server = &mut web(&mut config).real_servers[0];
     (server.weight, server.port, server.forward) = (1, 80, Forward::Direct);
     let text = config.to_toml().unwrap();
     assert!(text.contains(r#"forward = "direct""#), "{text}");
@@ -50,7 +55,7 @@ fn unknown_keys_are_errors_with_their_place() {
 fn all_problems_are_reported_together() {
     let found = broken(|c| {
         c.version = 9;
-        c.services[0].checks.push("absent".into());
+        web(c).checks.push("absent".into());
         c.failover[0].instances[0].virtual_ips.clear();
     });
     assert_eq!(found, ["version", "failover.edge.instance.edge-public.virtual-ips", "service.web.checks"]);

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fairway_config::Config;
+use fairway_config::Document;
 
 use crate::{notifications, services, vrrp};
 
@@ -65,18 +65,20 @@ fn remedy(error: &io::Error, missing: &'static str) -> &'static str {
     }
 }
 
-/// Reads, parses and validates the configuration, and makes sure that every file it names can be used.
+/// Reads, parses and validates the configuration, and makes sure that every file it names can be used. What it has in
+/// common with the one `before` costs little.
 ///
 /// # Errors
 /// [`Error`], with file name, line and remedy.
-pub fn load(path: &Path) -> Result<Config, Error> {
+pub fn load(path: &Path, before: Option<&Document>) -> Result<Document, Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     let refused = |source| Error::Refused { text: explain(path, &text, &source), source: Box::new(source) };
-    let config = Config::from_toml(&text).map_err(refused)?;
-    services::verify(&config).map_err(|source| Error::Services { path: path.to_owned(), source })?;
+    let document = Document::read(&text, before).map_err(refused)?;
+    let config = document.config();
+    services::verify(config).map_err(|source| Error::Services { path: path.to_owned(), source })?;
     vrrp::verify(&config.failover).map_err(|source| Error::Failover { path: path.to_owned(), source })?;
-    notifications::verify(&config).map_err(|source| Error::Notify { path: path.to_owned(), source })?;
-    Ok(config)
+    notifications::verify(config).map_err(|source| Error::Notify { path: path.to_owned(), source })?;
+    Ok(document)
 }
 
 /// What the schema said, with the file name and, for every problem, its line.

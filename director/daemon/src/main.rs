@@ -8,6 +8,7 @@ mod exec;
 mod inbox;
 mod lock;
 mod log;
+mod memory;
 mod notifications;
 mod notify;
 mod release;
@@ -91,7 +92,7 @@ fn main() -> ExitCode {
     let verb = arguments.verb.unwrap_or(Verb::Run { take_over: false });
     let result = match &verb {
         Verb::Run { take_over } => run::run(&arguments.config, *take_over, events),
-        Verb::Check => config::load(&arguments.config)
+        Verb::Check => config::load(&arguments.config, None)
             .map(|_| println!("{}: valid", arguments.config.display()))
             .map_err(anyhow::Error::from),
         Verb::Exec { .. } => Ok(()), // has been done

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
@@ -16,8 +17,8 @@ use crate::{config, table, vrrp};
 /// A director is running, or what could not be removed.
 pub fn release(path: &Path) -> anyhow::Result<()> {
     let _lock = Lock::take()?;
-    let (config, unusable) = match config::load(path) {
-        Ok(config) => (Some(config), None),
+    let (config, unusable) = match config::load(path, None) {
+        Ok(document) => (Some(Arc::clone(document.config())), None),
         Err(error) => (None, Some(error)),
     };
     let groups = config.as_ref().map(|c| c.failover.as_slice()).unwrap_or_default();

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use caps::{CapSet, Capability};
-use fairway_config::{Config, ConnectionSync};
+use fairway_config::{Config, ConnectionSync, Document};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use zbus::connection::Builder;
 
 use crate::bfd::{self, BfdCommand};
@@ -25,7 +26,10 @@ use crate::status::{Handle, Refused, ServicesCommand, ServicesStatus, VrrpComman
 use crate::summary::{is_ready, summary};
 use crate::table::{TableHandle, TableStatus};
 use crate::vrrp::Heartbeat;
-use crate::{config, reload, services, sync, takeover, track, vrrp};
+use crate::{config, memory, reload, services, sync, takeover, track, vrrp};
+
+/// After a start or a reload the first elections, checks and messages come within this time.
+const SETTLING: Duration = Duration::from_secs(10);
 
 /// Beyond the time the VRRP machines give themselves for a stop.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -47,7 +51,7 @@ const BFD_STOP: Duration = Duration::from_secs(2);
 /// The configuration cannot be used, a part cannot start or has failed, or the stop left something behind.
 pub fn run(path: &Path, take_over: bool, events: Events) -> anyhow::Result<()> {
     let mut inherited = descriptors::inherited();
-    let config = Arc::new(config::load(path)?);
+    let document = config::load(path, None)?;
     require_capabilities()?;
     let lock = if take_over {
         inherited = takeover::ask().context("the running director does not let this one take over")?;
@@ -63,7 +67,7 @@ pub fn run(path: &Path, take_over: bool, events: Events) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let result = runtime.block_on(async {
-        Director::start(path, config, (inherited, events), Arc::clone(&lock))?.supervise().await
+        Director::start(path, document, (inherited, events), Arc::clone(&lock))?.supervise().await
     });
     // What is still under way (probes, a bus that does not answer) does not hold up the exit.
     runtime.shutdown_background();
@@ -84,7 +88,7 @@ fn require_capabilities() -> anyhow::Result<()> {
 struct Director {
     path: PathBuf,
     /// The configuration in force.
-    config: Arc<Config>,
+    document: Document,
     signals: Signals,
     notify: Notify,
     vrrp: Handle<VrrpCommand>,
@@ -106,6 +110,8 @@ struct Director {
     /// Directors that want to go on from here.
     takeovers: mpsc::Receiver<UnixStream>,
     ready: bool,
+    /// When what the last start or reload needed is not needed any more.
+    settled: Option<Instant>,
     /// The status line systemd has.
     told: String,
 }
@@ -114,10 +120,11 @@ impl Director {
     /// Starts all parts. VRRP does not wait for IPVS, and nothing waits for the bus.
     fn start(
         path: &Path,
-        config: Arc<Config>,
+        document: Document,
         (inherited, events): (Vec<Named>, Events),
         lock: Arc<Lock>,
     ) -> anyhow::Result<Self> {
+        let config = Arc::clone(document.config());
         // Before anything that would have to be cleaned up.
         let signals = Signals::new().context("cannot handle signals")?;
         let notify = Notify::spawn().context("cannot start the thread that talks to systemd")?;
@@ -200,7 +207,7 @@ impl Director {
         );
         Ok(Self {
             path: path.to_owned(),
-            config,
+            document,
             signals,
             notify,
             vrrp,
@@ -218,6 +225,7 @@ impl Director {
             reloads,
             takeovers,
             ready: false,
+            settled: None,
             told: String::new(),
         })
     }
@@ -253,6 +261,10 @@ impl Director {
                 alive = self.table_status.changed() => {
                     alive.map_err(|_| anyhow!("the IPVS thread has ended; its last words are in the log"))?;
                 }
+                () = tokio::time::sleep_until(self.settled.unwrap_or_else(Instant::now)), if self.settled.is_some() => {
+                    self.settled = None;
+                    memory::give_back_beside();
+                }
                 Ok(()) = self.notifications.changed() => {
                     let notifications = self.notifications.borrow_and_update().clone();
                     self.manager.send_modify(|status| status.notifications = notifications);
@@ -266,10 +278,11 @@ impl Director {
         let vrrp = self.vrrp_status.borrow_and_update();
         let services = self.services_status.borrow_and_update();
         let table = self.table_status.borrow_and_update();
-        if !self.ready && is_ready(&self.config, &vrrp, &table) {
+        if !self.ready && is_ready(self.document.config(), &vrrp, &table) {
             self.ready = true;
             self.notify.ready();
             tracing::info!("ready");
+            self.settled = Some(Instant::now() + SETTLING);
         }
         let failed = !self.manager.borrow().last_reload_error.is_empty();
         let text = summary(&vrrp, &services, &table.kernel, failed);
@@ -287,8 +300,8 @@ impl Director {
             Ok(()) => {
                 self.manager.send_modify(|status| {
                     status.generation += 1;
-                    status.host.clone_from(&self.config.host);
-                    status.cluster.clone_from(&self.config.cluster);
+                    status.host.clone_from(&self.document.config().host);
+                    status.cluster.clone_from(&self.document.config().cluster);
                     status.last_reload_error.clear();
                 });
                 let generation = self.manager.borrow().generation;
@@ -305,22 +318,24 @@ impl Director {
             }
         }
         self.notify.ready();
+        self.settled = Some(Instant::now() + SETTLING);
         outcome
     }
 
     async fn read_and_apply(&mut self) -> Result<(), Refused> {
         let path = self.path.clone();
-        let new = tokio::task::spawn_blocking(move || config::load(&path))
+        let before = self.document.clone();
+        let document = tokio::task::spawn_blocking(move || config::load(&path, Some(&before)))
             .await
             .map_err(|error| Refused(error.to_string()))?
             .map_err(|error| Refused(error.to_string()))?;
-        let new = Arc::new(new);
-        reload::apply(&self.vrrp, &self.services, &self.config, &new).await?;
+        let new = document.config();
+        reload::apply(&self.vrrp, &self.services, self.document.config(), new).await?;
         self.sync.send_replace(new.connection_sync.clone());
         self.bfd.tell(BfdCommand::Configure { sessions: new.bfd_sessions() });
-        self.tracked.send_replace(Arc::clone(&new));
-        self.told_of.send_replace(Arc::clone(&new));
-        self.config = new;
+        self.tracked.send_replace(Arc::clone(new));
+        self.told_of.send_replace(Arc::clone(new));
+        self.document = document;
         Ok(())
     }
 
@@ -368,7 +383,7 @@ impl Director {
     async fn stop(self, signal: &'static str) -> anyhow::Result<()> {
         // Who asks for a reload from now on is told that it is too late.
         drop(self.reloads);
-        let vrrp_limit = stop_limit(&self.config);
+        let vrrp_limit = stop_limit(self.document.config());
         self.notify.stopping(vrrp_limit + IPVS_STOP + LAST_WORDS);
         self.notify.status("stopping");
         tracing::info!(event = "stopping", signal, "stopping");
@@ -381,7 +396,7 @@ impl Director {
             tracing::warn!("BFD neighbours may take the stop for a failure: {error:#}");
         }
         drop(self.sync); // ends its task, which would start the daemons again
-        if self.config.connection_sync.is_some() && !self.config.ipvs.keep_on_stop {
+        if self.document.config().connection_sync.is_some() && !self.document.config().ipvs.keep_on_stop {
             sync::stop().await;
         }
         let (done, told) = oneshot::channel();

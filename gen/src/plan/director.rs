@@ -1,6 +1,7 @@
 //! The director's own configuration.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use fairway_config::{Config, ConnectionSync, SCHEMA_VERSION};
 
@@ -52,8 +53,8 @@ fn names_of(topology: &Topology, director: &str, service: &str) -> Vec<String> {
 }
 
 /// The services it directs. The listens that a mark makes one have one name.
-fn services(roles: &Roles<'_>) -> Vec<fairway_config::Service> {
+fn services(roles: &Roles<'_>) -> Vec<Arc<fairway_config::Service>> {
     let mut named = HashSet::new();
     let first = roles.directs.iter().filter(|(_, listen)| named.insert(listen.name.as_str()));
-    first.map(|(service, listen)| service.for_director(listen)).collect()
+    first.map(|(service, listen)| Arc::new(service.for_director(listen))).collect()
 }

@@ -35,7 +35,7 @@ rule!(a_session_counts_for_itself, "checks.path-up.fall", |c| check(c).fall = 3)
 rule!(a_session_has_no_port, "checks.path-up.port", |c| check(c).port = Some(3784));
 rule!(a_session_does_not_go_via_the_vip, "checks.path-up.via", |c| {
     check(c).via = Via::Vip;
-    c.services[0].real_servers[1].checks = None;
+    web(c).real_servers[1].checks = None;
 });
 rule!(one_session_is_described_once, "checks.path-up.bfd, for server web2 of web", |c| {
     let tracked = tracked(c);

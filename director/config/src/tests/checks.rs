@@ -57,7 +57,7 @@ text_rule!(agents_have_a_port, "checks.load.agent", "port = 8081\n", "");
 text_rule!(ping_has_no_port, "checks.reachable.port", "ping = {}", "port = 7\nping = {}");
 rule!(scripts_do_not_go_via_the_vip, "checks.own.via", |c| {
     c.checks.get_mut("own").unwrap().via = Via::Vip;
-    c.services[0].real_servers[1].checks = None
+    web(c).real_servers[1].checks = None
 });
 
 #[test]

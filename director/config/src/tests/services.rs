@@ -3,22 +3,22 @@
 use super::*;
 
 rule!(two_services_cannot_share_a_port, "service.web2.listen", |c| {
-    let mut twin = c.services[0].clone();
+    let mut twin = web(c).clone();
     twin.name = "web2".into();
-    c.services.push(twin)
+    c.services.push(Arc::new(twin))
 });
 rule!(direct_routing_keeps_the_port, "service.web.real-servers.web1.port", |c| {
-    c.services[0].real_servers[0].port = 8080
+    web(c).real_servers[0].port = 8080
 });
 rule!(families_match, "service.web.real-servers.web1.address", |c| {
-    c.services[0].real_servers[0].address = "2001:db8::7".parse().unwrap()
+    web(c).real_servers[0].address = "2001:db8::7".parse().unwrap()
 });
 rule!(flags_belong_to_their_scheduler, "service.web.scheduler-flags", |c| {
-    c.services[0].scheduler_flags = vec![SchedulerFlag::MhPort]
+    web(c).scheduler_flags = vec![SchedulerFlag::MhPort]
 });
-rule!(one_packet_is_for_udp, "service.web.one-packet", |c| c.services[0].one_packet = true);
+rule!(one_packet_is_for_udp, "service.web.one-packet", |c| web(c).one_packet = true);
 rule!(weights_fit_the_kernel, "service.web.real-servers.web1.weight", |c| {
-    c.services[0].real_servers[0].weight = u32::MAX
+    web(c).real_servers[0].weight = u32::MAX
 });
 text_rule!(
     every_port_needs_persistence,

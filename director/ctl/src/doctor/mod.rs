@@ -6,11 +6,13 @@
 //! | `cluster` | the director, its groups and services, adverts, IPVS |
 //! | `host` | sysctls, interfaces and modules against the generated files; the topology |
 //! | `firewall` | packet filters that drop adverts or clients |
-//! | `reach` | who answers ARP for virtual IPs, and whether servers take packets for them |
-//! | `wire` | the frames for that |
+//! | `reach` | who answers for virtual IPs, and whether servers take packets for them |
+//! | `wire` | sends and hears frames for that |
+//! | `frames` | what is in them |
 
 mod cluster;
 mod firewall;
+mod frames;
 mod host;
 mod reach;
 mod wire;
@@ -91,7 +93,7 @@ impl Findings {
 /// Not root, or no configuration to look at.
 pub async fn examine(client: &Client, topology: Option<&Path>) -> anyhow::Result<Findings> {
     if !nix::unistd::geteuid().is_root() {
-        bail!("the doctor sends ARP requests and reads packet filters: run it as root");
+        bail!("the doctor asks neighbours and reads packet filters: run it as root");
     }
     let mut findings = Findings::default();
     let director = match client.director().await {

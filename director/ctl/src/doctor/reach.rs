@@ -1,12 +1,13 @@
-//! Who answers ARP for virtual IPs, and whether servers take packets that are for them.
+//! Who answers ARP, or neighbour solicitations, for virtual IPs, and whether servers take packets that are for them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use fairway_config::{Config, Forward, Listen, Protocol};
+use fairway_config::{Config, Family, Forward, Instance, Listen, Protocol};
 
-use super::wire::{Knock, Mac, Port};
+use super::frames::Mac;
+use super::wire::{Knock, Port};
 use super::{Findings, holder};
 use crate::model::Director;
 
@@ -17,10 +18,38 @@ const WAIT: Duration = Duration::from_secs(1);
 struct Direct<'c> {
     service: &'c str,
     server: &'c str,
-    address: Ipv4Addr,
-    vip: Ipv4Addr,
+    address: IpAddr,
+    vip: IpAddr,
     port: u16,
     protocol: Protocol,
+}
+
+/// What a finding is called, and says, in each family.
+struct Words {
+    protocol: &'static str,
+    silence: &'static str,
+    responder: &'static str,
+    remedy: &'static str,
+}
+
+impl Words {
+    fn of(address: IpAddr) -> Self {
+        match Family::of(address) {
+            Family::Ipv4 => Self {
+                protocol: "ARP",
+                silence: "arp-silence",
+                responder: "arp-responder",
+                remedy: "have the virtual IP on a dummy interface only, and set net.ipv4.conf.all.arp_ignore=1 and \
+                         arp_announce=2",
+            },
+            Family::Ipv6 => Self {
+                protocol: "neighbour solicitations",
+                silence: "nd-silence",
+                responder: "nd-responder",
+                remedy: "have the virtual IP on a dummy interface only",
+            },
+        }
+    }
 }
 
 pub(super) fn examine(findings: &mut Findings, config: &Config, director: Option<&Director>) {
@@ -30,17 +59,17 @@ pub(super) fn examine(findings: &mut Findings, config: &Config, director: Option
         vips.chain(config.services.iter().filter_map(|service| service.listen.address())).collect();
     let ports = Port::all(&all);
     let own: BTreeSet<IpAddr> = super::wire::addresses().into_iter().map(|(_, address)| address).collect();
-    let directs: Vec<_> = directs(config).filter(|direct| !own.contains(&direct.address.into())).collect();
+    let directs: Vec<_> = directs(config).filter(|direct| !own.contains(&direct.address)).collect();
     for port in &ports {
-        let moving: BTreeSet<Ipv4Addr> = instances
+        let moving: BTreeSet<IpAddr> = instances
             .iter()
-            .flat_map(|instance| instance.addresses())
-            .filter_map(|vip| v4(vip.address))
-            .filter(|vip| port.reaches(*vip))
+            .flat_map(|instance| instance.addresses().map(|vip| (*instance, vip.address)))
+            .filter(|(instance, vip)| port.reaches(*vip) && is_there(instance, *vip, port))
+            .map(|(_, vip)| vip)
             .collect();
         let near: Vec<_> = directs.iter().filter(|direct| port.reaches(direct.address)).collect();
         let masters = moving.iter().filter_map(|vip| master(director, *vip)).filter(|m| port.reaches(*m));
-        let wanted: BTreeSet<Ipv4Addr> =
+        let wanted: BTreeSet<IpAddr> =
             moving.iter().copied().chain(near.iter().map(|direct| direct.address)).chain(masters).collect();
         if wanted.is_empty() {
             continue;
@@ -49,7 +78,7 @@ pub(super) fn examine(findings: &mut Findings, config: &Config, director: Option
             Ok(found) => found,
             Err(error) => {
                 let remedy = "run the doctor as root, and see that the interface is up";
-                findings.add("arp", &port.name, format!("ARP cannot be asked: {error}"), remedy);
+                findings.add("arp", &port.name, format!("neighbours cannot be asked: {error}"), remedy);
                 continue;
             }
         };
@@ -60,30 +89,29 @@ pub(super) fn examine(findings: &mut Findings, config: &Config, director: Option
     }
 }
 
-fn v4(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    }
+/// Every interface reaches link-local addresses; they mean something on one of them only.
+fn is_there(instance: &Instance, vip: IpAddr, port: &Port) -> bool {
+    let local = matches!(vip, IpAddr::V6(vip) if vip.is_unicast_link_local());
+    !local || port.name == instance.interface.as_str()
 }
 
 fn directs(config: &Config) -> impl Iterator<Item = Direct<'_>> {
     config.services.iter().flat_map(|service| {
         let listen = match service.listen {
-            Listen::Address { address, port, protocol } => v4(address).map(|vip| (vip, port, protocol)),
+            Listen::Address { address, port, protocol } => Some((address, port, protocol)),
             Listen::Fwmark { .. } => None,
         };
         let servers = service.real_servers.iter().filter(|server| server.forward == Forward::Direct);
         servers.filter_map(move |server| {
             let (vip, port, protocol) = listen?;
-            let address = v4(server.address)?;
-            Some(Direct { service: &service.name, server: &server.name, address, vip, port, protocol })
+            let (service, name, address) = (&service.name, &server.name, server.address);
+            Some(Direct { service, server: name, address, vip, port, protocol })
         })
     })
 }
 
 /// The master of a virtual IP that is not this director.
-fn master(director: Option<&Director>, vip: Ipv4Addr) -> Option<Ipv4Addr> {
+fn master(director: Option<&Director>, vip: IpAddr) -> Option<IpAddr> {
     let instance = holder(director, &vip.to_string())?;
     if instance.state == "master" { None } else { instance.master_address.parse().ok() }
 }
@@ -92,21 +120,22 @@ fn master(director: Option<&Director>, vip: Ipv4Addr) -> Option<Ipv4Addr> {
 fn responders(
     findings: &mut Findings,
     director: Option<&Director>,
-    (port, vip): (&Port, Ipv4Addr),
+    (port, vip): (&Port, IpAddr),
     near: &[&Direct<'_>],
-    found: &BTreeMap<Ipv4Addr, BTreeSet<Mac>>,
+    found: &BTreeMap<IpAddr, BTreeSet<Mac>>,
 ) {
     let Some(instance) = holder(director, &vip.to_string()) else { return };
+    let words = Words::of(vip);
     let answered = found.get(&vip).cloned().unwrap_or_default();
     let mut expected = BTreeSet::new();
     if instance.state != "master" {
-        expected.insert(Mac::virtual_router(instance.vrid));
+        expected.insert(Mac::virtual_router(Family::of(vip), instance.vrid));
         expected.extend(master(director, vip).and_then(|master| found.get(&master)).into_iter().flatten());
         if answered.is_empty() {
             findings.add(
-                "arp-silence",
+                words.silence,
                 format!("{vip} on {}", port.name),
-                "nobody answers ARP for it: clients cannot reach it",
+                format!("nobody answers {} for it: clients cannot reach it", words.protocol),
                 "see `fairwayctl status` on the other directors: who is master, and does it have the address?",
             );
         }
@@ -117,11 +146,7 @@ fn responders(
         let (who, remedy) = match name {
             Some(direct) => (
                 format!("{mac}, which is the real server {}", direct.server),
-                format!(
-                    "on {}: have the virtual IP on a dummy interface only, and set net.ipv4.conf.all.arp_ignore=1 \
-                     and arp_announce=2, as fairway-gen writes it",
-                    direct.server
-                ),
+                format!("on {}: {}, as fairway-gen writes it", direct.server, words.remedy),
             ),
             None => (
                 mac.to_string(),
@@ -130,7 +155,7 @@ fn responders(
         };
         let problem =
             format!("it is answered for by {who}, and not only by the master: it takes clients away");
-        findings.add("arp-responder", format!("{vip} on {}", port.name), problem, remedy);
+        findings.add(words.responder, format!("{vip} on {}", port.name), problem, remedy);
     }
 }
 
@@ -139,13 +164,14 @@ fn servers(
     findings: &mut Findings,
     port: &Port,
     near: &[&Direct<'_>],
-    found: &BTreeMap<Ipv4Addr, BTreeSet<Mac>>,
+    found: &BTreeMap<IpAddr, BTreeSet<Mac>>,
 ) {
     for direct in near {
         let about = format!("{} of {}", direct.server, direct.service);
         let macs = found.get(&direct.address).cloned().unwrap_or_default();
         let Some(mac) = macs.first() else {
-            let problem = format!("nobody answers ARP for {} on {}", direct.address, port.name);
+            let protocol = Words::of(direct.address).protocol;
+            let problem = format!("nobody answers {protocol} for {} on {}", direct.address, port.name);
             findings.add("server-absent", about, problem, "start the machine; look at its cable and address");
             continue;
         };
@@ -160,7 +186,7 @@ fn servers(
         if direct.protocol != Protocol::Tcp || direct.port == 0 {
             continue;
         }
-        match port.knock(*mac, direct.vip, direct.port, WAIT) {
+        match port.knock((*mac, direct.address), (direct.vip, direct.port), WAIT) {
             Ok(Knock::Open) => {}
             Ok(Knock::Refused) => findings.add(
                 "server-refuses",
@@ -173,8 +199,9 @@ fn servers(
                 about,
                 format!("it does not answer packets to {}:{}", direct.vip, direct.port),
                 format!(
-                    "put {}/32 on a dummy interface there, as fairway-gen writes it; look at its packet filter",
-                    direct.vip
+                    "put {}/{} on a dummy interface there, as fairway-gen writes it; look at its packet filter",
+                    direct.vip,
+                    Family::of(direct.vip).host_prefix()
                 ),
             ),
             Err(error) => {

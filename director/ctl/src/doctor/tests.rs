@@ -1,12 +1,12 @@
 //! What can be judged without a network.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use fairway_config::Family;
 
 use super::firewall::{Packet, Ruleset};
+use super::frames::{Mac, answer, checksum, flags, question, syn};
 use super::host::Setting;
-use super::wire::{Mac, checksum, flags, reply, syn};
 use super::*;
 
 fn ruleset(rules: &str, policy: &str) -> Ruleset {
@@ -28,7 +28,7 @@ fn rule(expressions: &str) -> String {
 const WEB: Packet<'_> = Packet {
     interface: "eth0",
     family: Family::Ipv4,
-    destination: Some(std::net::IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100))),
+    destination: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100))),
     protocol: "tcp",
     number: 6,
     port: Some(80),
@@ -103,21 +103,65 @@ fn network_files_tell_name_mtu_and_addresses() {
 
 #[test]
 fn frames_are_what_the_standards_say() {
-    let (own, vip) = (Ipv4Addr::new(10, 0, 0, 11), Ipv4Addr::new(10, 0, 0, 100));
-    let packet = syn((own, 61_123), (vip, 80));
     let words = |bytes: &[u8]| bytes.chunks(2).map(|p| u32::from(p[0]) << 8 | u32::from(p[1])).sum::<u32>();
-    assert_eq!(packet.len(), 44);
-    assert_eq!(checksum(words(&packet[..20])), [0, 0], "a header with its checksum sums up to nothing");
-    let pseudo = words(&own.octets()) + words(&vip.octets()) + 6 + 24;
-    assert_eq!(checksum(pseudo + words(&packet[20..])), [0, 0]);
-    let frame = [&[0; 14][..], &packet].concat();
-    assert_eq!(flags(&frame, (own, 61_123), (vip, 80)), Some(2));
-    assert_eq!(flags(&frame, (own, 61_123), (vip, 81)), None);
-    assert_eq!(flags(&frame[..40], (own, 61_123), (vip, 80)), None);
-    let mut answer = vec![0; 14];
-    answer.extend([0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 1, 10, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(reply(&answer), Some((vip, Mac([2, 0, 0, 0, 0, 1]))));
-    assert_eq!(reply(&answer[..41]), None);
+    let pair =
+        |one: &str, other: &str| -> (IpAddr, IpAddr) { (one.parse().unwrap(), other.parse().unwrap()) };
+    let octets = |ip| match ip {
+        IpAddr::V4(ip) => words(&ip.octets()),
+        IpAddr::V6(ip) => words(&ip.octets()),
+    };
+    for ((own, vip), header) in [(pair("10.0.0.11", "10.0.0.100"), 20), (pair("fd00::b", "fd00::64"), 40)] {
+        let packet = syn((own, 61_123), (vip, 80)).unwrap();
+        assert_eq!(packet.len(), header + 24);
+        let pseudo = octets(own) + octets(vip) + 6 + 24;
+        assert_eq!(
+            checksum(pseudo + words(&packet[header..])),
+            [0, 0],
+            "what has its checksum sums up to nothing"
+        );
+        let frame = [&[0; 14][..], &packet].concat();
+        assert_eq!(flags(&frame, (own, 61_123), (vip, 80)), Some(2));
+        assert_eq!(flags(&frame, (own, 61_123), (vip, 81)), None);
+        assert_eq!(flags(&frame, (vip, 61_123), (own, 80)), None);
+        assert_eq!(flags(&frame[..40], (own, 61_123), (vip, 80)), None);
+    }
+    let (own, vip) = pair("10.0.0.11", "10.0.0.100");
+    assert_eq!(checksum(words(&syn((own, 1), (vip, 2)).unwrap()[..20])), [0, 0]);
+    let mac = Mac([2, 0, 0, 0, 0, 1]);
+    let (to, request) = question(mac, own, vip).unwrap();
+    assert_eq!((to, request.len()), (Mac([0xff; 6]), 28));
+    let mut reply = vec![0; 12];
+    reply.extend([
+        8, 6, 0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 1, 10, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ]);
+    assert_eq!(answer(&reply), Some((vip, mac)));
+    assert_eq!(answer(&reply[..41]), None);
+    assert_eq!(answer(&[&[0; 12][..], &[8, 6], &request].concat()), None, "a question is no answer");
+    assert_eq!(question(mac, own, "fd00::64".parse().unwrap()), None);
+}
+
+#[test]
+fn neighbours_are_solicited_as_rfc_4861_says() {
+    let (own, vip): (IpAddr, IpAddr) = ("fd00::b".parse().unwrap(), "fd00::12:3456".parse().unwrap());
+    let mac = Mac([2, 0, 0, 0, 0, 1]);
+    let (to, packet) = question(mac, own, vip).unwrap();
+    assert_eq!(to, Mac([0x33, 0x33, 0xff, 0x12, 0x34, 0x56]));
+    // Version 6, 32 bytes of ICMPv6, hop limit 255, to ff02::1:ff12:3456.
+    assert_eq!(packet[..8], [0x60, 0, 0, 0, 0, 32, 58, 255]);
+    assert_eq!(packet[24..40], [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0x12, 0x34, 0x56]);
+    assert_eq!(packet[64..], [1, 1, 2, 0, 0, 0, 0, 1]);
+    let words = |bytes: &[u8]| bytes.chunks(2).map(|p| u32::from(p[0]) << 8 | u32::from(p[1])).sum::<u32>();
+    assert_eq!(checksum(words(&packet[8..]) + 58 + 32), [0, 0]);
+    // The answer, with the address it tells and without, when it is the sender's.
+    let mut reply = [&[0; 6][..], &[2, 0, 0, 0, 0, 9, 0x86, 0xdd], &packet].concat();
+    assert_eq!(answer(&reply), None, "a question is no answer");
+    reply[14 + 40] = 136;
+    reply[14 + 40 + 24] = 2;
+    assert_eq!(answer(&reply), Some((vip, mac)));
+    assert_eq!(answer(&reply[..14 + 40 + 24]), Some((vip, Mac([2, 0, 0, 0, 0, 9]))));
+    assert_eq!(answer(&reply[..14 + 40 + 20]), None);
+    reply[14 + 7] = 254;
+    assert_eq!(answer(&reply), None, "a router has passed it on");
 }
 
 #[test]

@@ -51,18 +51,18 @@ fn directory(edit: impl Fn(&str) -> String) -> (TempDir, PathBuf) {
 
 fn refusal(edit: impl Fn(&str) -> String) -> (String, TempDir) {
     let (dir, path) = directory(edit);
-    (load(&path).unwrap_err().to_string(), dir)
+    (load(&path, None).unwrap_err().to_string(), dir)
 }
 
 #[test]
 fn a_good_file_loads() {
     let (_dir, path) = directory(str::to_owned);
-    assert_eq!(load(&path).unwrap().host, "lb1");
+    assert_eq!(load(&path, None).unwrap().config().host, "lb1");
 }
 
 #[test]
 fn a_missing_file_says_how_to_get_one() {
-    let error = load(Path::new("/nonexistent/director.toml")).unwrap_err();
+    let error = load(Path::new("/nonexistent/director.toml"), None).unwrap_err();
     assert!(matches!(error, Error::Read { .. }));
     let text = error.to_string();
     assert!(text.starts_with("cannot read /nonexistent/director.toml: "), "{text}");
@@ -74,7 +74,7 @@ fn text_that_is_not_utf8_is_refused() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("director.toml");
     fs::write(&path, b"host = \"\xff\"").unwrap();
-    let text = load(&path).unwrap_err().to_string();
+    let text = load(&path, None).unwrap_err().to_string();
     assert!(text.ends_with("write it as UTF-8 text"), "{text}");
 }
 
@@ -135,7 +135,7 @@ fn a_password_file_must_be_there_and_fit() {
                 fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
             }
         }
-        let error = load(&path).unwrap_err();
+        let error = load(&path, None).unwrap_err();
         assert!(matches!(error, Error::Failover { source: vrrp::Error::Secret { .. }, .. }), "{error}");
         let text = error.to_string();
         for part in ["director.toml: instance edge-public: ", "edge.key", "write "] {

@@ -91,6 +91,10 @@ impl Bench {
         bench
     }
 
+    fn service(&mut self, index: usize) -> &mut fairway_config::Service {
+        Arc::make_mut(&mut self.config.services[index])
+    }
+
     pub(super) fn reload(&mut self) {
         self.config.validate().unwrap();
         let plan = Plan::new(&self.config, &fairway_health::Paths::default()).unwrap();
@@ -162,7 +166,7 @@ fn new_servers_wait_for_their_first_pass() {
 #[test]
 fn optimistic_servers_do_not_wait() {
     let mut bench = Bench::new();
-    bench.config.services[0].start = StartHealth::Optimistic;
+    bench.service(0).start = StartHealth::Optimistic;
     bench.reload();
     assert_eq!(bench.weights("web"), [Some(3), Some(1)]);
     let [alive1, ..] = bench.numbers();
@@ -270,7 +274,7 @@ fn a_reload_keeps_health_and_serves_on_while_new_checks_begin() {
     bench.report(alive2, Health::Down);
     // Another spec: no verdict yet for either server.
     bench.config.checks.get_mut("alive").unwrap().fall = 5;
-    bench.config.services[0].real_servers[0].weight = 9;
+    bench.service(0).real_servers[0].weight = 9;
     bench.reload();
     assert_ne!(bench.numbers()[0], alive1);
     assert_eq!(bench.weights("web"), [Some(9), None], "in stays in with the new weight, out waits");
@@ -280,7 +284,7 @@ fn a_reload_keeps_health_and_serves_on_while_new_checks_begin() {
     assert_eq!(bench.weights("api"), [Some(1), Some(1)], "the verdict of the unchanged check was kept");
     // A service that moves to another address is a new one, but its servers are known.
     bench.report(bench.numbers()[0], Health::Up);
-    let fairway_config::Listen::Address { port, .. } = &mut bench.config.services[0].listen else {
+    let fairway_config::Listen::Address { port, .. } = &mut bench.service(0).listen else {
         unreachable!("web listens on an address")
     };
     *port = 8080;
@@ -292,7 +296,7 @@ fn a_reload_keeps_health_and_serves_on_while_new_checks_begin() {
 fn unchanged_services_stay_the_same_allocation() {
     let mut bench = Bench::new();
     let before = bench.desired.table().clone();
-    bench.config.services[2].real_servers[0].weight = 8;
+    bench.service(2).real_servers[0].weight = 8;
     bench.reload();
     let same: Vec<_> =
         bench.desired.table().iter().map(|(key, service)| Arc::ptr_eq(service, &before[key])).collect();
@@ -317,7 +321,7 @@ fn drains_hold_until_resumed() {
     assert_eq!(bench.weight("web", "web1"), None, "down is out, drained or not");
     bench.report(alive1, Health::Up);
     assert_eq!(bench.weight("web", "web1"), Some(0));
-    bench.config.services[0].real_servers[0].weight = 5;
+    bench.service(0).real_servers[0].weight = 5;
     bench.reload();
     assert_eq!(bench.weight("web", "web1"), Some(0), "a reload keeps the drain");
     assert_eq!(bench.drain("web", "web1", false), Ok(true));
@@ -329,9 +333,9 @@ fn a_drain_ends_with_its_server() {
     let mut bench = Bench::new();
     bench.drain("dns", "ns1", true).unwrap();
     assert_eq!(bench.weight("dns", "ns1"), Some(0));
-    let removed = bench.config.services[2].real_servers.pop().unwrap();
+    let removed = bench.service(2).real_servers.pop().unwrap();
     bench.reload();
-    bench.config.services[2].real_servers.push(removed);
+    bench.service(2).real_servers.push(removed);
     bench.reload();
     assert_eq!(bench.weight("dns", "ns1"), Some(7));
 }
@@ -387,12 +391,12 @@ proptest! {
                     bench.drain("web", ["web1", "web2"][server], drained).unwrap();
                 }
                 Step::Weight(server, weight) => {
-                    bench.config.services[0].real_servers[server].weight = weight;
+                    bench.service(0).real_servers[server].weight = weight;
                     bench.reload();
                 }
                 Step::Optimistic(yes) => {
                     let start = if yes { StartHealth::Optimistic } else { StartHealth::Pessimistic };
-                    bench.config.services[0].start = start;
+                    bench.service(0).start = start;
                     bench.reload();
                 }
                 Step::Fall(fall) => {

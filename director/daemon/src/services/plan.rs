@@ -56,7 +56,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct PlannedService {
     /// As configured.
-    pub config: Service,
+    pub config: Arc<Service>,
     /// What the kernel knows it by.
     pub key: ServiceKey,
     /// How it balances.
@@ -148,14 +148,14 @@ pub fn launcher() -> Launcher {
 }
 
 impl PlannedService {
-    fn new(config: &Service) -> Result<Self, BadName> {
+    fn new(config: &Arc<Service>) -> Result<Self, BadName> {
         let servers = config.real_servers.iter().map(|server| table::destination(server, server.weight));
         Ok(Self {
             key: table::service_key(&config.listen),
             settings: table::settings(config)?,
             servers: servers.collect(),
             sorry: config.sorry_server.as_ref().map(table::sorry_destination),
-            config: config.clone(),
+            config: Arc::clone(config),
         })
     }
 }

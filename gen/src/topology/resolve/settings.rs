@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use fairway_config::{Check, Config};
 use serde_spanned::Spanned;
@@ -30,7 +31,7 @@ pub(super) fn rules(
         let named =
             part.checks.iter().chain(part.real_servers.iter().flat_map(|s| s.checks.iter().flatten()));
         let named = named.filter_map(|name| Some((name.clone(), checks.get(name)?.clone()))).collect();
-        let config = Config { checks: named, services: vec![part], ..bare_config() };
+        let config = Config { checks: named, services: vec![Arc::new(part)], ..bare_config() };
         let Err(fairway_config::Error::Invalid(found)) = config.validate() else { continue };
         for problem in found {
             let Some(place) = problem.at.strip_prefix(&prefix) else { continue };
