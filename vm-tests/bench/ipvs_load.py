@@ -108,9 +108,11 @@ def message(family: int, command: int, payload: bytes, acknowledged: bool = Fals
     return struct.pack("IHHIIBBH", 20 + len(payload), family, 5 if acknowledged else 1, 1, 0, command, 1, 0) + payload
 
 
-def limit(services: int, servers: int) -> dict[str, float]:
-    """The same entries, written by hand (linux/ip_vs.h, its netlink section)."""
-    fresh()
+def limit(services: int, servers: int, emptied: bool = False) -> dict[str, float]:
+    """The same entries, written by hand (linux/ip_vs.h, its netlink section); into a new table, or into one that has just
+    been `emptied` of them."""
+    if not emptied:
+        fresh()
     netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16)  # NETLINK_GENERIC
     netlink.bind((0, 0))
     netlink.send(message(16, 3, attribute(2, b"IPVS\0")))  # CTRL_CMD_GETFAMILY; attribute 1 of the answer is the family
@@ -211,6 +213,7 @@ def main(size: str = "1000x10", runs: str = "3") -> None:
     fairway = ["fairway-director", "run", "--config", f"{tree}/etc/fairway/director.toml"]
     ways = {
         "the kernel's own limit": lambda: limit(services, servers),
+        "the same, the table emptied before": lambda: limit(services, servers, emptied=True),
         "ipvsadm -R": lambda: restore(text, count),
         "keepalived": lambda: daemon(keepalived, SCRATCH / "keepalived.conf", count),
         "fairway": lambda: daemon(fairway, tree / "etc/fairway/director.toml", count),
