@@ -39,7 +39,7 @@ in
     # The package's unit.
     fairway-provision = {
       wantedBy = [ "sysinit.target" ];
-      # mount, umount, udevadm
+      # blkid, mount, umount, udevadm
       path = [
         pkgs.util-linux
         pkgs.systemd

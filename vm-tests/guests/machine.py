@@ -20,7 +20,7 @@ from pathlib import Path
 from runner.errors import SetupError
 
 from . import disk
-from .commands import Commands, Failed
+from .commands import Commands, Failed, retry
 
 # Until the shell answers. Five machines that boot at once on two processors that do other things as well need minutes.
 BOOT = 600.0
@@ -119,7 +119,7 @@ class Machine(Commands):
         if self.running:
             return
         self._reap()
-        for leftover in ("shell", "qmp"):
+        for leftover in ("shell", "qmp", "console"):
             (self.directory / leftover).unlink(missing_ok=True)
         console = self.directory / "console.log"
         with (self.directory / "qemu.log").open("ab") as log:
@@ -203,6 +203,19 @@ class Machine(Commands):
         """What it has said on its serial console since it was last switched on."""
         file = self.directory / "console.log"
         return file.read_text(errors="replace") if file.exists() else ""
+
+    def send_console(self, chars: str) -> None:
+        """Types on its serial console."""
+        with self._open("console") as channel, contextlib.suppress(TimeoutError):
+            channel.sendall(chars.encode())
+            # What the port has not taken when this ends is lost: its queue has sixteen bytes. So until it has echoed all.
+            channel.settimeout(5)
+            while channel.recv(4096):
+                pass
+
+    def wait_for_console_text(self, regex: str, timeout: int = 900) -> None:
+        """Until its serial console has said that, since it was last switched on."""
+        retry(lambda _: re.search(regex, self.console_text()) is not None, timeout)
 
     def _last_words(self) -> str:
         log = (self.directory / "qemu.log").read_text(errors="replace")
@@ -291,7 +304,8 @@ class Machine(Commands):
             "-smp", "2" if firmware else "1",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
             "-uuid", f"f41a7a9e-5d0b-4d4d-8a3d-{plan.number:012x}",
-            "-serial", f"file:{console}",
+            "-chardev", f"socket,id=console,path={self.directory}/console,server=on,wait=off,logfile={console}",
+            "-serial", "chardev:console",
             "-qmp", f"unix:{self.directory}/qmp,server=on,wait=off",
             "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=shell,name=test.shell",

@@ -14,7 +14,7 @@ use crate::places::Places;
 /// Secrets by name, as the topology names them below `/etc/fairway/secrets/`.
 pub type Secrets = BTreeMap<String, Vec<u8>>;
 
-/// The label of the file system, and where udev shows it.
+/// The label of the file system.
 const LABEL: &str = "FAIRWAY";
 
 /// How the name of a credential with a secret begins.
@@ -74,7 +74,7 @@ pub fn find(places: &Places) -> Sources {
     let credentials = places.credentials.as_deref().map(Credentials);
     let given = credentials.as_ref().and_then(Credentials::topology);
     // It ends as soon as udev has dealt with all devices; only who has nothing else waits longer for a slow machine.
-    let patience = if given.is_some() { 30 } else { 90 };
+    let patience = if given.is_some() { 5 } else { 90 };
     let mut unreadable = None;
     let mounted = match &places.medium {
         Some(directory) => Some(Medium { directory: directory.clone(), mounted: false }),
@@ -242,18 +242,27 @@ impl Drop for Medium {
     }
 }
 
+/// The device with the labelled file system, as the disks themselves say: udev's links come seconds later on a slow
+/// machine.
+fn labelled() -> Option<PathBuf> {
+    let token = format!("LABEL={LABEL}");
+    let found = Command::new("blkid")
+        .args(["--cache-file", "/dev/null", "--output", "device", "--match-token", &token])
+        .output()
+        .ok()?;
+    String::from_utf8_lossy(&found.stdout).lines().next().map(PathBuf::from)
+}
+
 /// Waits for the labelled file system and mounts it; nothing if there is none.
 fn mount(patience: u32) -> Result<Option<Medium>, String> {
-    let device = Path::new("/dev/disk/by-label").join(LABEL);
-    if !device.exists() {
-        let until = format!("--exit-if-exists={}", device.display());
-        // Running out of time means that there is none, as the next line sees.
+    let device = labelled().or_else(|| {
+        let until = format!("--exit-if-exists=/dev/disk/by-label/{LABEL}");
+        // On a disk whose driver udev has yet to load. Running out of time means that there is none, as is seen next.
         let _ =
             Command::new("udevadm").arg("settle").arg(format!("--timeout={patience}")).arg(until).status();
-    }
-    if !device.exists() {
-        return Ok(None);
-    }
+        labelled()
+    });
+    let Some(device) = device else { return Ok(None) };
     let failed = |why: String| format!("the file system labelled {LABEL} cannot be mounted: {why}");
     let directory = PathBuf::from("/run/fairway/medium");
     fs::create_dir_all(&directory).map_err(|error| failed(error.to_string()))?;

@@ -4,18 +4,6 @@ import json
 
 # Of the password "secret".
 PASSWORD = "$6$fairway$vZaU9vJ/mLYVr.RIrTnihKnDsZ.RJKhFEKU2qxb8ipJW9pwpNp3YbEKaR4u1bSx6LrVVn.5FRWEwvk453J6N31"
-# Logs in as one does at a console, and leaves who that was in /run/who.
-LOGIN = """
-coproc CONSOLE { script -qfec /bin/login /dev/null 2>&1; }
-until_it_says() {
-    local seen='' c
-    while [[ $seen != *"$1"* ]]; do IFS= read -r -d '' -n 1 -t 100 c <&${CONSOLE[0]} || return 1; seen+=$c; done
-}
-until_it_says login: && echo root >&${CONSOLE[1]}
-until_it_says assword: && echo secret >&${CONSOLE[1]}
-until_it_says '#' && echo 'id -un >/run/who; exit' >&${CONSOLE[1]}
-wait $CONSOLE_PID
-"""
 # One server is enough for that: the other stays switched off.
 machines = [lb1, lb2, web1]
 given = lb1.plan.credentials["fairway.topology"].read_text()
@@ -81,14 +69,16 @@ with subtest("a full disk: memory takes what is written, also a topology that is
     lb2.write("/run/new.toml", given)
     lb2.succeed("fairwayctl apply --yes /run/new.toml")
     group("backup")
-    lb2.succeed("test -s /var/lib/fairway-provision/topology.toml && ! test -e /run/fairway-var/disk/lib/fairway-provision/topology.toml")
+    lb2.succeed("test -s /var/lib/fairway-provision/good/topology.toml && ! test -e /run/fairway-var/disk/lib/fairway-provision/good")
 
 with subtest("no password was given: no console lets anybody in; one was: it does"):
     for console in ("getty@tty2.service", "serial-getty@ttyS0.service"):
         lb1.fail(f"systemctl start {console} && systemctl is-active {console}")
     web1.wait_for_unit("serial-getty@ttyS0.service")
-    web1.succeed(LOGIN, timeout=PATIENCE * 3)
-    assert web1.succeed("cat /run/who").strip() == "root"
+    for said, typed in (("web1 login: ", "root"), ("Password: ", "secret"), ("root@web1.*# ", "id -un >/run/who")):
+        web1.wait_for_console_text(said, timeout=PATIENCE)
+        web1.send_console(f"{typed}\r")
+    web1.wait_until_succeeds("grep -cx root /run/who", timeout=PATIENCE)
 
 # All of them lose their power, and come back with something else that is wrong.
 for machine in machines:
