@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -151,10 +152,58 @@ def virtual_mac_is_kept(bench) -> None:
     assert device not in links(bench.a), "the interface is there after the stop"
 
 
+def virtual_mac_moves_without_a_gap(bench) -> None:
+    """Planned switches with a virtual MAC: not a datagram is lost, and no frame of the old master takes the MAC address back to its port."""
+    inside = ["ip", "netns", "exec", bench.lan.switch]
+    for own in ("10.9.0.99/24", "fd00:9::99/64"):
+        run(["ip", "-n", bench.lan.switch, "addr", "add", own, "dev", "br0", *(["nodad"] if ":" in own else [])])
+    for vip in (VIP, VIP6):
+        router = ROUTER.but(vips=(vip,))
+        bench.echo(vip)
+        ours = bench.up(fairway, bench.a, router.but(priority=200))
+        other = bench.up(fairway, bench.b, router.but(priority=100))
+        bench.alone(bench.a, bench.b, vip, 10)
+        answers(bench, vip, bench.a)
+        device = next(iter(links(bench.a).keys() - {"eth0", "lo"}))
+
+        def switch(act, master: Host) -> None:
+            """`act` moves the virtual IP to `master`."""
+            ports = bench.scratch / f"ports-{now():.6f}"
+            monitor = subprocess.Popen(["bridge", "-n", bench.lan.switch, "monitor", "fdb"], stdout=open(ports, "w"), text=True)
+            asked = bench.probe(vip, 3000)
+            time.sleep(0.5)
+            act()
+            for _ in range(40):  # somebody else asks all the time where the address is: the one that is parked does not say
+                run(["ip", "-n", bench.lan.switch, "neigh", "flush", "dev", "br0"])
+                run([*inside, "bash", "-c", f"echo >/dev/udp/{vip}/9"], check=False)
+                time.sleep(0.03)
+            report = json.loads(asked.communicate()[0])
+            monitor.kill()
+            monitor.wait()
+            moves = [line.split()[2] for line in ports.read_text().splitlines() if line.startswith(router.mac) and " dev " in line]
+            assert report["lost"] == 0 and len(report["switches"]) == 2, f"{vip} to {master.name}: {report}"
+            assert moves and len(set(moves)) == 1, f"{vip} to {master.name}: the switch took {router.mac} to {moves}"
+
+        switch(lambda: ours.signal(signal.SIGTERM), bench.b)
+        assert ours.process.wait(10) == 0
+        ours = None
+
+        def back() -> None:
+            nonlocal ours
+            ours = bench.up(fairway, bench.a, router.but(priority=200))
+
+        switch(back, bench.a)
+        wait("the old one is down, and itself again", lambda: "UP" not in links(bench.b)[device] and "192.0.0.8" not in bench.b.addresses(device), 5)
+        shown = run(["ip", "-n", bench.b.space, "-o", "link", "show", device])
+        assert "blackhole" not in shown, shown
+        ours.stop()
+        other.stop()
+
+
 def links(host: Host) -> dict[str, str]:
     """Names of a host's interfaces, with what `ip -o link` says up to the MTU: index and flags."""
     lines = run(["ip", "-n", host.space, "-o", "link", "show"]).splitlines()
     return {line.split()[1].rstrip(":").split("@")[0]: line.split(" mtu ")[0] for line in lines}
 
 
-CASES = [virtual_mac_beside_keepalived, virtual_mac_over_ipv6, virtual_mac_with_adverts_from_the_base, virtual_mac_is_kept]
+CASES = [virtual_mac_beside_keepalived, virtual_mac_over_ipv6, virtual_mac_with_adverts_from_the_base, virtual_mac_is_kept, virtual_mac_moves_without_a_gap]

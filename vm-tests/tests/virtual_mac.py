@@ -39,12 +39,14 @@ def test(lab: Lab) -> None:
     for name in lab.directors:
         # Runs for some seconds, and fails on any finding.
         lab.hosts[name].run("fairwayctl", "doctor", timeout=60)
-    load = lab.load()
+    # Longer than TCP's first repetition: with NAT the two networks move one after the other, and what a server answers
+    # in between goes to the master that does not know it.
+    load = lab.load(timeout=3.5)
     lb1.control("failover", "edge")
     eventually(lambda: lab.masters() == ["lb2"], "lb2 holds the VIPs")
     result = load.stop()
     lab.note(f"failover: outage {result.outage() * 1000:.0f} ms; {result}")
-    assert result.outage() < 0.5, f"the planned switch took {result.outage():.3f} s"
+    assert not result.lost, f"the planned switch lost new connections: {result}"
     check("lb2 is master")
 
     lab.hosts["lb2"].run("ip", "link", "del", f"vrrp4-{vrids['public']}")

@@ -18,7 +18,7 @@ use super::pacing::Pacer;
 use super::picture::Picture;
 use super::routes::{News, Routes};
 use super::sockets::{AdvertSocket, Wire};
-use super::virtual_mac::{self, VirtualMacs};
+use super::virtual_mac::{self, Mode, VirtualMacs};
 
 /// How often the same complaint is logged.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -215,6 +215,12 @@ impl Kernel {
                     if moves == 0 && holds {
                         self.place_routes(member);
                     }
+                    if moves == 0 {
+                        let all = member.instances().iter().zip(member.group.instances());
+                        for (instance, _) in all.filter(|(_, router)| router.place() == Place::Interface) {
+                            self.switch_virtual_mac(instance, Mode::Up);
+                        }
+                    }
                 }
                 Output::Announce { instance } => self.announce(member, instance),
                 Output::Transition { from, to, cause } => {
@@ -257,7 +263,10 @@ impl Kernel {
         };
         // An advert from the interface below is better than none: without, another router takes over.
         let sent = match &config.virtual_mac {
-            Some(mac) if !mac.transmit_from_base && self.links.is_running(mac.interface.as_str()) => {
+            Some(mac)
+                if !mac.transmit_from_base
+                    && self.virtual_macs.speaks(&self.links, mac.interface.as_str()) =>
+            {
                 send(mac.interface.as_str()).or_else(|_| send(&interface))
             }
             _ => send(&interface),
@@ -276,14 +285,19 @@ impl Kernel {
     pub(super) fn place(&mut self, member: &mut Member, instance: usize, place: Place) {
         let owner = member.owner(instance);
         let config = &member.instances()[instance];
-        if place == Place::Interface {
-            self.switch_virtual_mac(config, true);
+        let mode = virtual_mac(config).map(|name| self.virtual_macs.mode(name.as_str()));
+        match (place, mode) {
+            (Place::Interface, Some(Mode::Down)) | (Place::Lo, Some(Mode::Up)) => {
+                self.switch_virtual_mac(config, Mode::Mute);
+            }
+            _ => {}
         }
+        let config = &member.instances()[instance];
         let failures = self.vips.place(&mut self.requests, &self.links, &owner, config, place);
         member.counters[instance].address_errors += u64::try_from(failures.len()).unwrap_or(u64::MAX);
         self.complain_of(&failures);
-        if place != Place::Interface {
-            self.switch_virtual_mac(&member.instances()[instance], false);
+        if place == Place::Nowhere {
+            self.switch_virtual_mac(&member.instances()[instance], Mode::Down);
         }
         if place == Place::Interface {
             for spot in Spot::on_interface(&member.instances()[instance]) {
@@ -296,11 +310,11 @@ impl Kernel {
         }
     }
 
-    /// Brings the interface with an instance's virtual MAC up or down.
-    fn switch_virtual_mac(&mut self, instance: &Instance, up: bool) {
+    /// Has the interface with an instance's virtual MAC do what goes with the place of its VIPs.
+    fn switch_virtual_mac(&mut self, instance: &Instance, mode: Mode) {
         let Some(name) = virtual_mac(instance) else { return };
         let Self { virtual_macs, requests, links, .. } = self;
-        if let Some(news) = virtual_macs.switch(requests, links, name.as_str(), up) {
+        if let Some(news) = virtual_macs.switch(requests, links, name.as_str(), mode) {
             self.tell_virtual_mac(&news);
         }
         self.update_links();

@@ -1,8 +1,11 @@
 //! The macvlan interfaces of instances with a virtual MAC (RFC 9568 section 7.3). They are there for as long as the
 //! director runs, and up only while this router has the virtual IPs: an interface that is down sends nothing, so that
 //! no switch ever learns the virtual MAC at a backup, and takes nothing, so that a backup hears a master with the same
-//! MAC on the interface below. That holds while VIPs are parked on `lo`, too: an interface without addresses hears
-//! nobody unless `rp_filter` is off, and what a neighbour sends goes to the next master from its first frame on.
+//! MAC on the interface below.
+//!
+//! Switches bring a master's packets to where the last frame from its MAC address came from, be it an answer to an ARP
+//! request or a report of a multicast group. So an interface is mute until all virtual IPs of its group are there, and
+//! while they are parked, when it still takes what switches bring.
 //!
 //! The mode is private: what a macvlan sends does not come back on the interface below or on another one.
 
@@ -25,6 +28,16 @@ const UP: u32 = 1;
 /// `MACVLAN_MODE_PRIVATE` (`linux/if_link.h`).
 const PRIVATE: u32 = 1;
 
+/// What an interface does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It is down, and does nothing.
+    Down,
+    /// It takes packets, and sends none.
+    Mute,
+    Up,
+}
+
 /// An interface that an instance needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wanted {
@@ -32,7 +45,7 @@ struct Wanted {
     base: String,
     mac: [u8; 6],
     alias: String,
-    up: bool,
+    mode: Mode,
     /// It was there as it is to be, so that something else is to blame if it is not.
     settled: bool,
 }
@@ -68,11 +81,15 @@ impl VirtualMacs {
             let mac = VirtualMac::address(instance.family, instance.vrid);
             let alias = format!("{ALIAS}{}", instance.name);
             let before = self.wanted.get(&name);
-            let left = links.by_name(&name).is_some_and(|link| is_ours(link) && link.flags & UP != 0);
-            let up = before.map_or(left, |before| before.up);
+            let left = match links.by_name(&name).filter(|link| is_ours(link)) {
+                Some(link) if link.mute => Mode::Mute,
+                Some(link) if link.flags & UP != 0 => Mode::Up,
+                _ => Mode::Down,
+            };
+            let mode = before.map_or(left, |before| before.mode);
             let settled =
                 before.is_some_and(|before| before.settled && before.mac == mac && before.base == base);
-            self.wanted.insert(name, Wanted { base, mac, alias, up, settled });
+            self.wanted.insert(name, Wanted { base, mac, alias, mode, settled });
         }
     }
 
@@ -82,19 +99,46 @@ impl VirtualMacs {
         there.zip(self.wanted.get(name)).is_some_and(|(link, wanted)| wanted.is_made(links, link))
     }
 
-    /// Brings an interface up or down with the virtual IPs.
+    /// Whether adverts can leave from the interface.
+    pub(super) fn speaks(&self, links: &Links, name: &str) -> bool {
+        links.is_running(name) && self.wanted.get(name).is_some_and(|wanted| wanted.mode == Mode::Up)
+    }
+
+    /// What the interface does.
+    pub(super) fn mode(&self, name: &str) -> Mode {
+        self.wanted.get(name).map_or(Mode::Down, |wanted| wanted.mode)
+    }
+
+    /// Has an interface do something else. Where the kernel has no means to make one mute, one that is to speak soon
+    /// speaks now, and one that has spoken goes down: rather not heard than heard against the next master.
     pub(super) fn switch(
         &mut self,
         requests: &mut Requests,
         links: &Links,
         name: &str,
-        up: bool,
+        mode: Mode,
     ) -> Option<News> {
         let wanted = self.wanted.get_mut(name)?;
-        wanted.up = up;
-        let link = links.by_name(name).filter(|link| is_ours(link) && (link.flags & UP != 0) != up)?;
-        let answers = requests.make(vec![(false, wire::switch(link.index, up))], &[]);
-        answers.into_iter().find_map(Result::err).map(|refusal| News::Refused(name.to_owned(), refusal))
+        let before = std::mem::replace(&mut wanted.mode, mode);
+        let link = links.by_name(name).filter(|link| is_ours(link))?;
+        let is_up = link.flags & UP != 0;
+        if mode == Mode::Mute && before != mode {
+            let mute = requests.make(wire::mute(link.index), &[]);
+            if let Some(refusal) = mute.into_iter().find_map(Result::err) {
+                tracing::debug!(interface = name, error = %refusal, "cannot make {name} mute: {refusal}");
+                wanted.mode = if before == Mode::Down { Mode::Up } else { Mode::Down };
+            }
+        }
+        let mut messages = Vec::new();
+        if is_up != (wanted.mode != Mode::Down) {
+            messages.push((false, wire::switch(link.index, !is_up)));
+        }
+        if (before == Mode::Mute || mode == Mode::Mute) && wanted.mode != Mode::Mute {
+            messages.extend(wire::unmute(link.index));
+        }
+        let gone = &[Errno::ENOENT, Errno::EADDRNOTAVAIL];
+        let refusal = requests.make(messages, gone).into_iter().find_map(Result::err)?;
+        Some(News::Refused(name.to_owned(), refusal))
     }
 
     /// Makes what is missing and puts right what is different. Returns the news, and whether something is left to do
@@ -161,7 +205,7 @@ impl Wanted {
 
     /// Makes or changes the interface `name`; `None` if there is nothing to do, or nothing that can be done while the
     /// interface below is missing.
-    fn repair(&self, requests: &mut Requests, links: &Links, name: &str) -> Option<Result<(), News>> {
+    fn repair(&mut self, requests: &mut Requests, links: &Links, name: &str) -> Option<Result<(), News>> {
         let base = links.by_name(&self.base)?.index;
         let there = links.by_name(name);
         if there.is_some_and(|link| !is_ours(link)) {
@@ -173,15 +217,19 @@ impl Wanted {
                 return Some(Err(refused(refusal)));
             }
         } else if let Some(link) = there {
-            if (link.flags & UP != 0) == self.up {
+            let up = self.mode != Mode::Down;
+            if (link.flags & UP != 0) == up {
                 return None;
             }
             // One that is being deleted goes down first: that it is gone, the kernel is about to tell.
             let answer =
-                requests.make(vec![(false, wire::switch(link.index, self.up))], &[Errno::ENODEV]).pop()?;
+                requests.make(vec![(false, wire::switch(link.index, up))], &[Errno::ENODEV]).pop()?;
             return (!matches!(answer, Ok(Done::Already))).then(|| answer.map(drop).map_err(refused));
         }
-        let changes = wire::creation(name, base, self.mac, &self.alias, self.up);
+        if self.mode == Mode::Mute {
+            self.mode = Mode::Down; // a new one would answer
+        }
+        let changes = wire::creation(name, base, self.mac, &self.alias, self.mode == Mode::Up);
         let refusal = requests.make(changes, &[]).into_iter().find_map(Result::err);
         if refusal.is_none() {
             // Where IPv6 is off there are no addresses to keep from being made.

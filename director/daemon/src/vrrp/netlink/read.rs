@@ -26,6 +26,7 @@ pub(super) const NLMSGERR_ATTR_MSG: u16 = 1;
 pub(super) const IFLA_ADDRESS: u16 = 1;
 pub(super) const IFLA_IFNAME: u16 = 3;
 const IFLA_LINK: u16 = 5;
+const IFLA_QDISC: u16 = 6;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_INFO_KIND: u16 = 1;
@@ -35,6 +36,8 @@ pub(super) const IFA_ADDRESS: u16 = 1;
 pub(super) const IFA_LOCAL: u16 = 2;
 pub(super) const IFA_FLAGS: u16 = 8;
 pub(super) const IFA_PROTO: u16 = 11;
+/// The queueing discipline that drops everything (`net/sched/sch_blackhole.c`).
+pub(in crate::vrrp) const BLACKHOLE: &str = "blackhole";
 /// Length of `struct nlmsghdr`, and of the fixed parts of link and address messages.
 pub(super) const HEADER: usize = 16;
 const LINK_HEADER: usize = 16;
@@ -53,6 +56,8 @@ pub(in crate::vrrp) struct Link {
     pub(in crate::vrrp) mac: Option<[u8; 6]>,
     /// What a macvlan interface is on.
     pub(in crate::vrrp) macvlan: Option<Macvlan>,
+    /// Nothing that it is to send leaves it: its queueing discipline is [`BLACKHOLE`].
+    pub(in crate::vrrp) mute: bool,
     /// What somebody wrote about it; empty for nothing.
     pub(in crate::vrrp) alias: String,
 }
@@ -159,6 +164,7 @@ fn parse_link(message: &Message<'_>) -> Option<Event> {
             IFLA_IFNAME => link.name = text(value),
             IFLA_ADDRESS => link.mac = value.try_into().ok(),
             IFLA_IFALIAS => link.alias = text(value),
+            IFLA_QDISC => link.mute = text(value) == BLACKHOLE,
             IFLA_LINK => base = u32_at(value, 0),
             IFLA_LINKINFO => mode = macvlan_mode(value),
             _ => {}

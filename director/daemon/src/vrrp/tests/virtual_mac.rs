@@ -61,11 +61,12 @@ fn only_what_is_ours_and_as_it_is_to_be_is_there() {
 
 #[test]
 fn what_a_predecessor_left_up_stays_up() {
-    for (flags, up) in [(0, false), (UP, true)] {
-        assert_eq!(wanted(&host(|link| link.flags = flags)).wanted["vrrp4-51"].up, up);
+    for (flags, mute, mode) in [(0, false, Mode::Down), (UP, false, Mode::Up), (UP, true, Mode::Mute)] {
+        let links = host(|link| (link.flags, link.mute) = (flags, mute));
+        assert_eq!(wanted(&links).wanted["vrrp4-51"].mode, mode);
     }
     let foreign = host(|link| (link.flags, link.alias) = (UP, "mine".to_owned()));
-    assert!(!wanted(&foreign).wanted["vrrp4-51"].up);
+    assert_eq!(wanted(&foreign).wanted["vrrp4-51"].mode, Mode::Down);
 }
 
 #[test]

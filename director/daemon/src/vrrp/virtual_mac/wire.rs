@@ -1,14 +1,18 @@
 //! Virtual MACs in the kernel's form, and the settings that keep them apart from the interface below.
 
 use std::fs;
+use std::net::Ipv4Addr;
 
-use rtnetlink::packet_route::RouteNetlinkMessage;
+use fairway_config::Family;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol, AddressScope};
 use rtnetlink::packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoData, InfoKind, InfoMacVlan,
     LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
 };
+use rtnetlink::packet_route::tc::{TcAttribute, TcHandle, TcMessage};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::super::netlink::Requests;
+use super::super::netlink::{ADDRESS_TAG, Requests, read::BLACKHOLE};
 
 /// Answer ARP requests only for addresses of the interface they came in on: neither the interface below answers for a
 /// virtual IP, nor the virtual MAC for an address of the host.
@@ -19,6 +23,9 @@ const ARP_ANNOUNCE: i32 = 2;
 /// Check that a source address has a route, not that the route leads back here: it leads through the interface below.
 /// The stronger of this and `conf.all` counts, and 2 is the stronger one (`ip-sysctl`, `rp_filter`).
 const LOOSE: i32 = 2;
+/// The IPv4 dummy address (RFC 7600; nobody's, and never routed). An interface without any IPv4 address takes no IPv4
+/// packets unless `rp_filter` is off.
+const DUMMY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 
 /// Makes the interface, then what only an interface that is there can be told.
 pub(super) fn creation(
@@ -57,6 +64,43 @@ pub(super) fn switch(index: u32, up: bool) -> RouteNetlinkMessage {
     message.header.index = index;
     set_flags(&mut message, up);
     RouteNetlinkMessage::SetLink(message)
+}
+
+/// Drops what the interface is to send, and has it take packets without a virtual IP.
+pub(super) fn mute(index: u32) -> Vec<(bool, RouteNetlinkMessage)> {
+    let mut queue = root_queue(index);
+    queue.attributes.push(TcAttribute::Kind(BLACKHOLE.to_owned()));
+    let mut dummy = dummy(index);
+    dummy.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(ADDRESS_TAG)));
+    vec![
+        (true, RouteNetlinkMessage::NewQueueDiscipline(queue)),
+        (true, RouteNetlinkMessage::NewAddress(dummy)),
+    ]
+}
+
+/// The opposite.
+pub(super) fn unmute(index: u32) -> Vec<(bool, RouteNetlinkMessage)> {
+    vec![
+        (false, RouteNetlinkMessage::DelAddress(dummy(index))),
+        (false, RouteNetlinkMessage::DelQueueDiscipline(root_queue(index))),
+    ]
+}
+
+fn dummy(index: u32) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = index;
+    message.header.family = AddressFamily::Inet;
+    message.header.prefix_len = Family::Ipv4.host_prefix();
+    message.header.scope = AddressScope::Host;
+    message.attributes = vec![AddressAttribute::Local(DUMMY.into()), AddressAttribute::Address(DUMMY.into())];
+    message
+}
+
+fn root_queue(index: u32) -> TcMessage {
+    let mut message = TcMessage::default();
+    message.header.index = index.cast_signed();
+    message.header.parent = TcHandle::ROOT;
+    message
 }
 
 /// Keeps the kernel from giving the interface a link-local address, and with it from duplicate address detection and
