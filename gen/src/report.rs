@@ -77,6 +77,8 @@ rules! {
     KeyFile "key-file" "A key file is an absolute path."
     SecretInStore "secret-in-store" "A key file is not in the Nix store, which everybody can read."
     UnicastSource "unicast-source" "With unicast adverts each director has an address in each network and family of its group."
+    Owner "owner" "The owner of a group's virtual IPs has them, and nothing takes them from it."
+    AcceptMode "accept-mode" "Nobody listens at virtual IPs for which no packets are accepted."
     VirtualMac "virtual-mac" "A virtual MAC address is sent from, or not, as the transport allows."
     UnicastPeers "unicast-peers" "Unicast adverts have somebody to go to."
     VridClash "vrid-clash" "Groups that share a network have different VRIDs there."

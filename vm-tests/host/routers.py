@@ -40,6 +40,7 @@ class Router:
     virtual_mac: bool = False
     from_base: bool = False  # with a virtual MAC: adverts leave from eth0
     second: str | None = None  # a VIP on eth1 that moves with the others; its VRID is the next one
+    owner: bool = False  # our host owns the addresses
     extra: str = ""  # more of our topology
 
     def but(self, **changes) -> Router:
@@ -173,6 +174,7 @@ def topology(host: Host, router: Router, directory: Path) -> str:
     v6 = ":" in router.vips[0]
     hosts = peers(host, router) if router.unicast else {host.name: ADDRESSES[v6][host.name]}
     others = [name for name in hosts if name != host.name]
+    own = ", ".join(f'"{address}"' for address in router.vips) if router.owner else ""
     vips, vrid = list(router.vips), str(router.vrid)
     second = []
     if router.second:
@@ -182,7 +184,7 @@ def topology(host: Host, router: Router, directory: Path) -> str:
                   f'hosts.{host.name}.interfaces.eth1 = {{ network = "other", addresses = ["{SECOND[host.name]}"], manage = false }}']
     lines = [
         "version = 1", 'cluster.name = "interop"', *second, f'networks.lan.subnets = ["{"fd00:9::/64" if v6 else "10.9.0.0/24"}"]',
-        *(f'hosts.{name}.interfaces.eth0 = {{ network = "lan", addresses = ["{address}"], manage = false }}'
+        *(f'hosts.{name}.interfaces.eth0 = {{ network = "lan", addresses = ["{address}"{", " + own if own and name == host.name else ""}], manage = false }}'
           for name, address in hosts.items()),
         "[virtual-ips]", *(f'v{n} = "{vip}"' for n, vip in enumerate(vips)),
         "[failover.edge]", f"virtual-ips = [{', '.join(repr(f'v{n}') for n in range(len(vips)))}]",
@@ -194,6 +196,8 @@ def topology(host: Host, router: Router, directory: Path) -> str:
     ]
     if router.version == 3 and not v6:
         lines.append(f'checksum = "{router.checksum}"')
+    if router.owner:
+        lines.append(f'owner = "{host.name}"')
     if router.unicast:
         lines.append('transport = "unicast"')
     if router.password:

@@ -110,7 +110,7 @@ pub struct Instance {
     /// Protocol version.
     #[serde(default)]
     pub version: VrrpVersion,
-    /// This director's priority.
+    /// This director's priority; 255 says that the addresses are the host's own.
     pub priority: Priority,
     /// Time between adverts. v3: 10 ms to 40.95 s in steps of 10 ms; v2: whole seconds up to 255 s.
     pub advert_interval: Period,
@@ -146,6 +146,12 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Whether this host is the owner of the virtual IPs (RFC 9568 section 1.7): they are its own addresses, and stay
+    /// where they are whoever is master.
+    pub const fn is_owner(&self) -> bool {
+        self.priority.get() == u8::MAX
+    }
+
     /// All addresses that follow mastership, advertised or not.
     pub fn addresses(&self) -> impl Iterator<Item = &VirtualIp> {
         self.virtual_ips.iter().chain(&self.excluded_ips)

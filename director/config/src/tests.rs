@@ -272,6 +272,7 @@ macro_rules! text_rule {
 mod bfd;
 mod checks;
 mod notify;
+mod owner;
 mod services;
 mod track;
 

@@ -3,6 +3,7 @@
 mod bfd;
 mod check;
 mod notify;
+mod owner;
 mod route;
 mod service;
 mod track;
@@ -115,6 +116,7 @@ fn failover_problems(found: &mut Found, config: &Config) {
             found.add(format!("{at}.start-delay"), format!("{delay} is too long; use at most 1000s"));
         }
         track::problems(found, config, group);
+        owner::problems(found, &at, group);
         for instance in &group.instances {
             let at = format!("{at}.instance.{}", instance.name);
             if !names.insert(&instance.name) {

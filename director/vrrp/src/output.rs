@@ -89,6 +89,8 @@ pub enum LinkProblem {
     Tentative(IpAddr),
     /// Another host has this address, as duplicate address detection found.
     Duplicate(IpAddr),
+    /// The host is the owner of this address, and does not have it.
+    NotOwned(IpAddr),
     /// There is no socket for adverts.
     NoSocket,
     /// The interface with the virtual MAC address cannot be made.
@@ -98,7 +100,14 @@ pub enum LinkProblem {
 impl LinkProblem {
     /// Whether the network may still be reached, only not from the address that adverts came from.
     pub const fn is_of_addresses(self) -> bool {
-        matches!(self, Self::NoAddress(_) | Self::NoSource(_) | Self::Tentative(_) | Self::Duplicate(_))
+        matches!(
+            self,
+            Self::NoAddress(_)
+                | Self::NoSource(_)
+                | Self::Tentative(_)
+                | Self::Duplicate(_)
+                | Self::NotOwned(_)
+        )
     }
 
     /// What is wrong with this interface, in words.
@@ -115,6 +124,9 @@ impl LinkProblem {
             }
             Self::Duplicate(address) => {
                 format!("another host has {address} of {interface}: duplicate address detection failed")
+            }
+            Self::NotOwned(address) => {
+                format!("{interface} does not have {address}, which this host is to own")
             }
             Self::NoSocket => format!("there is no socket for adverts on {interface}"),
             Self::NoVirtualMac => {

@@ -27,6 +27,8 @@ pub struct Firewall {
     pub bfd: Vec<BfdPeers>,
     /// Who may tell of connections.
     pub sync: Option<SyncPeers>,
+    /// Virtual IPs for which this host accepts nothing, though it may have them.
+    pub refused: BTreeSet<IpAddr>,
     /// Virtual services.
     pub services: BTreeSet<Socket>,
     /// Marks, and what gets them.
@@ -128,6 +130,14 @@ pub(super) fn firewall(
         vrrp: vrrp(topology, (name, host), roles),
         bfd: bfd(config),
         sync: sync(topology, (name, host)),
+        refused: roles
+            .groups
+            .iter()
+            .filter(|(_, group)| !group.accept_mode && group.owner.as_deref() != Some(name))
+            .flat_map(|(_, group)| &group.instances)
+            .flat_map(|instance| instance.addresses.iter().chain(&instance.excluded))
+            .map(|(address, _)| *address)
+            .collect(),
         services: roles.directs.iter().map(|(s, l)| (l.address, s.protocol, l.ports)).collect(),
         marks: marks(roles),
         handed: handed(topology, (name, host), roles),

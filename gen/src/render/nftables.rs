@@ -253,6 +253,8 @@ pub(super) fn context(header: &str, firewall: &Firewall, segments: &[Segments]) 
         firewall.allow.iter().map(|(protocol, port)| format!("{protocol} dport {port}")).collect();
     context! {
         header,
+        refused => firewall.refused.iter().map(|address| format!("{} daddr {address}", family(*address))).collect::<Vec<_>>(),
+        refused_ipv6 => firewall.refused.iter().any(IpAddr::is_ipv6),
         active => firewall.active,
         drop => firewall.drop,
         policy => if firewall.drop { "drop" } else { "accept" },

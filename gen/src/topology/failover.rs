@@ -19,6 +19,10 @@ pub struct Group {
     pub virtual_ips: Vec<String>,
     /// Its directors and their priorities, best first.
     pub directors: Vec<(String, Priority)>,
+    /// The one of them whose own addresses the virtual IPs are.
+    pub owner: Option<String>,
+    /// Whether a master that is not the owner accepts packets for the virtual IPs.
+    pub accept_mode: bool,
     /// Time between adverts.
     pub advert_interval: Period,
     /// How many of them may be missed.
@@ -169,7 +173,12 @@ impl Group {
         // Multicast IPv6 adverts come from the link-local address, which the director finds itself (RFC 9568,
         // 5.1.2.1).
         let source = match instance.family {
-            Family::Ipv4 => sender.or(interface.address(Family::Ipv4)),
+            // Not from an address of an owner, which others have at times: they would take such adverts for their own.
+            Family::Ipv4 => sender.or_else(|| {
+                let virtual_ip = |own: &IpAddr| instance.addresses.iter().any(|(vip, _)| vip == own);
+                let own = interface.addresses.iter().map(IpNet::addr);
+                own.filter(IpAddr::is_ipv4).find(|own| !virtual_ip(own))
+            }),
             Family::Ipv6 => sender,
         };
         Some(Instance {

@@ -48,20 +48,6 @@ rule!(a_rise_is_a_pass_at_least, "failover.edge.track.gateway.rise", |c| tracker
 rule!(a_fall_is_a_failure_at_least, "failover.edge.track.gateway.fall", |c| tracker(c, "gateway").fall = 0);
 
 #[test]
-fn the_owner_has_no_weights() {
-    let found = broken(|c| c.failover[0].instances[0].priority = Priority::new(255).unwrap());
-    let weighted = [
-        "balanced.weight",
-        "gateway.weight",
-        "load.file",
-        "router.weight",
-        "uplink.weight",
-        "workers.weight",
-    ];
-    assert_eq!(found, weighted.map(|place| format!("failover.edge.track.{place}")));
-}
-
-#[test]
 fn what_is_usual_for_a_tracker_is_not_repeated() {
     let text = Config::from_toml(FULL).unwrap().to_toml().unwrap();
     let start = text.find("[failover.track.proxy]").unwrap();

@@ -26,12 +26,12 @@ pub(super) fn problems(found: &mut Found, config: &Config, group: &FailoverGroup
                 found.add(&at, format!("give exactly one thing to watch: one of {kinds}"));
             }
         }
-        weight_problems(found, group, (&at, tracker));
+        weight_problems(found, (&at, tracker));
         pace_problems(found, (&at, tracker));
     }
 }
 
-fn weight_problems(found: &mut Found, group: &FailoverGroup, (at, tracker): (&str, &Tracker)) {
+fn weight_problems(found: &mut Found, (at, tracker): (&str, &Tracker)) {
     let changes = tracker.weight.is_some() || tracker.is_number();
     let Some(key) = changes.then_some(if tracker.is_number() { "file" } else { "weight" }) else { return };
     let at = format!("{at}.{key}");
@@ -44,13 +44,6 @@ fn weight_problems(found: &mut Found, group: &FailoverGroup, (at, tracker): (&st
             found.add(&at, format!("{weight} is out of range; use -{HEAVIEST} to {HEAVIEST}"));
         }
         _ => {}
-    }
-    if group.instances.iter().any(|instance| instance.priority.get() == 255) {
-        found.add(
-            &at,
-            "the priority of the owner of the addresses (255) never changes; take the weight out, or use a priority \
-             of at most 254",
-        );
     }
 }
 

@@ -134,6 +134,9 @@ impl Vips {
     /// Returns whether there are any.
     pub(super) fn adopt(&mut self, links: &Links, owner: &Owner, instance: &Instance) -> bool {
         self.want(owner, instance, Place::Nowhere);
+        if instance.is_owner() {
+            return false; // that they are there says nothing
+        }
         let holding = self.holdings.entry(owner.clone()).or_default();
         holding.wanted =
             Spot::on_interface(instance).filter(|spot| spot.ours(links).next().is_some()).collect();
@@ -201,9 +204,13 @@ impl Vips {
         let holding = self.holdings.entry(owner.clone()).or_default();
         // What it wanted so far may not be configured any more: it stays known until it is gone.
         holding.known = std::mem::take(&mut holding.wanted);
-        holding.known.extend(Spot::on_interface(instance));
-        holding.known.extend(Spot::on_loopback(instance));
+        // The host's own addresses are not for us to touch.
+        if !instance.is_owner() {
+            holding.known.extend(Spot::on_interface(instance));
+            holding.known.extend(Spot::on_loopback(instance));
+        }
         holding.wanted = match place {
+            _ if instance.is_owner() => Vec::new(),
             Place::Interface => Spot::on_interface(instance).collect(),
             Place::Lo => Spot::on_loopback(instance).collect(),
             Place::Nowhere => Vec::new(),
@@ -244,7 +251,8 @@ impl Vips {
 /// What to remove after a director that is gone: addresses with our tag that no group configures, and, if
 /// `configured_too`, the VIPs of `groups` on their interfaces and on `lo`.
 pub(super) fn leftovers(links: &Links, groups: &[FailoverGroup], configured_too: bool) -> Vec<Change> {
-    let instances = || groups.iter().flat_map(|group| &group.instances);
+    let instances =
+        || groups.iter().flat_map(|group| &group.instances).filter(|instance| !instance.is_owner());
     let configured: Vec<Change> = instances()
         .flat_map(|instance| Spot::on_interface(instance).chain(Spot::on_loopback(instance)))
         .flat_map(|spot| spot.ours(links).collect::<Vec<_>>())

@@ -36,7 +36,11 @@ impl Thread {
                     status::Force::Master => fairway_vrrp::Force::Master,
                     status::Force::Backup => fairway_vrrp::Force::Backup,
                 };
-                let _ = reply.send(self.command(&group, Input::Force(force)));
+                let allowed = match force {
+                    fairway_vrrp::Force::Backup => self.member(&group).and_then(Member::can_let_go),
+                    fairway_vrrp::Force::Auto | fairway_vrrp::Force::Master => Ok(()),
+                };
+                let _ = reply.send(allowed.and_then(|()| self.command(&group, Input::Force(force))));
             }
             VrrpCommand::Failover { group, reply } => {
                 let _ = reply.send(self.failover(&group));
@@ -123,6 +127,7 @@ impl Thread {
                 "group {group} is {state} on this director; ask for the failover on the one that is master"
             )));
         }
+        self.member(group)?.can_let_go()?;
         self.command(group, Input::Failover)
     }
 

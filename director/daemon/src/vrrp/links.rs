@@ -102,6 +102,21 @@ impl Links {
         self.by_name(name).filter(|link| link.hardware == ETHERNET)?.mac
     }
 
+    /// Whether the owner of an instance's addresses has them.
+    fn owns(&self, instance: &Instance) -> Result<(), LinkProblem> {
+        for vip in instance.addresses().filter(|_| instance.is_owner()) {
+            let link = self.by_name(instance.interface_of(vip).as_str());
+            let mut entries = link.into_iter().flat_map(|link| self.addresses(link.index));
+            let own = entries.find(|entry| entry.address == vip.address && entry.protocol != ADDRESS_TAG);
+            match own.map(problem_of) {
+                Some(None) => {}
+                Some(Some(problem)) => return Err(problem),
+                None => return Err(LinkProblem::NotOwned(vip.address)),
+            }
+        }
+        Ok(())
+    }
+
     /// Where adverts of an instance come from, or what keeps them from being sent.
     ///
     /// A configured source only has to be there. Otherwise it is the best address that is the host's own: none of
@@ -113,6 +128,7 @@ impl Links {
         if link.flags & RUNNING != RUNNING {
             return Err(if link.flags & UP == 0 { LinkProblem::Down } else { LinkProblem::NoCarrier });
         }
+        self.owns(instance)?;
         let own = |entry: &&Address| entry.protocol != ADDRESS_TAG && !vips.contains(&entry.address);
         let addresses = self.addresses(link.index).iter();
         let candidates: Vec<&Address> = match instance.source {

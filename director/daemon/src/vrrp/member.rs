@@ -11,7 +11,7 @@ use fairway_vrrp::{
 
 use super::addresses::Owner;
 use super::passing::{self, SavedMember};
-use crate::status::{GroupStatus, InstanceStatus, OtherRouterStatus, Statistics, TrackerStatus};
+use crate::status::{GroupStatus, InstanceStatus, OtherRouterStatus, Refused, Statistics, TrackerStatus};
 
 macro_rules! io_counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -100,6 +100,18 @@ impl Member {
     /// The instances as configured.
     pub(super) fn instances(&self) -> &[Instance] {
         &self.group.config().group.instances
+    }
+
+    /// Whether the virtual IPs can leave this host at an order: not as long as they are its own addresses.
+    pub(super) fn can_let_go(&self) -> Result<(), Refused> {
+        if self.instances().iter().any(Instance::is_owner) {
+            return Err(Refused(format!(
+                "this host is the owner of the addresses of group {} (priority 255): they are on it whoever is master; \
+                 take its interface down, or stop the host",
+                self.name()
+            )));
+        }
+        Ok(())
     }
 
     /// The name of an instance together with that of the group.

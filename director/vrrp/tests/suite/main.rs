@@ -7,6 +7,7 @@ mod groups;
 mod handover;
 mod hostile;
 mod intake;
+mod links;
 mod matrix;
 mod operations;
 mod packets;

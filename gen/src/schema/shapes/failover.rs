@@ -41,6 +41,19 @@ pub static FAILOVER: Shape = Shape {
             Kind::Any(&[NAMES, Kind::Named(&NAME, 1, &Kind::Integer(1, 254))]),
             "Hosts in order of preference, or with priorities: { lb1 = 200, lb2 = 100 }.",
         ),
+        optional(
+            "owner",
+            Kind::Text(&NAME),
+            "The director whose own addresses the virtual IPs are (priority 255, RFC 9568 section 1.7): it is master \
+             whenever it runs, and the others stand in for it.",
+        ),
+        defaulted(
+            "accept-mode",
+            "true",
+            Kind::Boolean,
+            "Whether a master that is not the owner accepts packets for the virtual IPs (RFC 9568 section 6.1). With \
+             false, its firewall drops them, but for neighbour discovery: for routers without services.",
+        ),
         defaulted(
             "advert-interval",
             "\"250ms\"",

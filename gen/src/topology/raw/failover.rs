@@ -23,6 +23,10 @@ pub struct RawGroup {
     pub excluded: Vec<Spanned<String>>,
     /// `directors`.
     pub directors: RawDirectors,
+    /// `owner`.
+    pub owner: Option<Spanned<String>>,
+    /// `accept-mode`.
+    pub accept_mode: Option<Spanned<bool>>,
     /// `advert-interval`.
     pub advert_interval: Option<Spanned<Period>>,
     /// `down-timer-adverts`.
@@ -98,6 +102,8 @@ pub(super) fn read_group(problems: &mut Problems, value: Value<'_>, name: Range<
         virtual_ips: virtual_ips.unwrap_or_default(),
         excluded: excluded.unwrap_or_default(),
         directors: directors.and_then(|v| read_directors(problems, &v)).unwrap_or_default(),
+        owner: table.optional("owner").and_then(|v| v.string(problems, "the name of one of its directors")),
+        accept_mode: table.optional("accept-mode").and_then(|v| v.boolean(problems)),
         advert_interval: table.optional("advert-interval").and_then(|v| v.parsed(problems, PERIOD)),
         down_timer_adverts: table.optional("down-timer-adverts").and_then(|v| read_adverts(problems, &v)),
         start_delay: table.optional("start-delay").and_then(|v| v.parsed(problems, PERIOD)),

@@ -3,6 +3,7 @@
 mod addresses;
 mod directors;
 mod instances;
+mod owner;
 mod protocol;
 mod routes;
 mod track;
@@ -24,6 +25,7 @@ use super::{title, unknown};
 use crate::reader::Entry;
 use crate::report::{Problems, Rule};
 
+pub use owner::services_are_accepted;
 pub use track::services_exist;
 
 /// The advert interval unless one is given.
@@ -49,7 +51,9 @@ pub fn resolve(
                 (name, entry, "virtual-ips", entry.value.virtual_ips.iter()),
                 &mut members,
             ),
-            directors: directors::directors(problems, raw, entry),
+            directors: owner::directors(directors::directors(problems, raw, entry), entry),
+            owner: entry.value.owner.as_ref().map(|owner| owner.get_ref().clone()),
+            accept_mode: entry.value.accept_mode.as_ref().is_none_or(|accepts| *accepts.get_ref()),
             advert_interval: entry.value.advert_interval.as_ref().map_or(ADVERT_INTERVAL, |i| *i.get_ref()),
             down_timer_adverts: entry
                 .value
@@ -86,6 +90,7 @@ pub fn resolve(
             directors::senders(problems, (raw, hosts), entry, &mut group);
         }
         protocol::protocol_rules(problems, (name, entry), &group);
+        owner::resolve(problems, (hosts, virtual_ips), entry, &group);
         groups.insert(name.clone(), group);
     }
     routes::differ(problems, raw, &groups);

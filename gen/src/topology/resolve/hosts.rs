@@ -53,9 +53,9 @@ pub fn resolve(
         };
         machines(problems, name, entry, &mut seen);
         for (interface_name, interface) in &entry.value.interfaces {
-            let name = interface_name.as_str();
-            if matches!(name, DUMMY | "lo")
-                || [TUNNELS, "vrrp4-", "vrrp6-"].iter().any(|reserved| name.starts_with(reserved))
+            let device = interface_name.as_str();
+            if matches!(device, DUMMY | "lo")
+                || [TUNNELS, "vrrp4-", "vrrp6-"].iter().any(|reserved| device.starts_with(reserved))
             {
                 problems.add(
                     Rule::ReservedInterface,
@@ -72,7 +72,7 @@ pub fn resolve(
                     Rule::OneInterfacePerNetwork,
                     format!("{}.network", interface.key),
                     interface.span.clone(),
-                    format!("{name} has {} in network \"{network}\" already", other.name),
+                    format!("{device} has {} in network \"{network}\" already", other.name),
                     "join the two in a bond and name that, or give each its own network",
                 );
                 continue;
@@ -248,14 +248,20 @@ pub fn resolve_virtual_ips(
             prefix_fits(problems, &entry.key, written.span(), (prefix, true), subnet);
             usable_in(problems, &entry.key, written.span(), address, subnet);
         }
-        if let Some((host, span)) = owners.get(&address) {
+        // The addresses of an owner are virtual IPs and its own.
+        let owned = |host: &String| {
+            let groups = raw.failover.values().map(|entry| &entry.value);
+            let mut its = groups.filter(|group| group.virtual_ips.iter().any(|vip| vip.get_ref() == name));
+            its.any(|group| group.owner.as_ref().is_some_and(|owner| owner.get_ref() == host))
+        };
+        if let Some((host, span)) = owners.get(&address).filter(|(host, _)| !owned(host)) {
             problems
                 .add(
                     Rule::VirtualIpIsHostAddress,
                     &entry.key,
                     written.span(),
                     format!("{address} is an address of {host}"),
-                    "a virtual IP moves between hosts: choose an address no host has",
+                    "a virtual IP moves between hosts: choose an address no host has, or make this host the owner of its group",
                 )
                 .see(span.clone(), "here");
         }

@@ -40,6 +40,7 @@ pub fn resolve(raw: &RawTopology, problems: &mut Problems) -> Topology {
     };
     let resolved = services::resolve(&parts, problems);
     failover::services_exist(problems, raw, &groups, &resolved.services);
+    failover::services_are_accepted(problems, raw, &groups, &resolved.services);
     bfd::agree(problems, (raw, &hosts), &groups, &resolved);
     let connection_sync = sync::resolve(&parts, &resolved.services, problems);
     Topology {

@@ -205,3 +205,25 @@ fn leftovers() {
     let tagged = super::leftovers(&links, &[], true);
     assert_eq!(show(&links, &tagged), ["-lo 10.0.0.100/32", "-eth0 10.0.0.99/32"]);
 }
+
+#[test]
+fn the_owners_addresses_are_left_alone() {
+    let mut owner_of = group(ONE);
+    owner_of.instances[0].priority = fairway_config::Priority::new(255).unwrap();
+    let own = entry(ETH0, "10.0.0.100/24", 0);
+    let exactly = entry(ETH0, "10.0.0.100/32", 0);
+    for address in [own, exactly] {
+        let (links, mut vips) = (host(&[address]), Vips::default());
+        for place in [Place::Interface, Place::Lo, Place::Nowhere] {
+            assert!(placed(&mut vips, &links, &owner_of, place).is_empty(), "{place:?}");
+            assert!(!vips.disturbed(&links));
+        }
+        assert!(!vips.adopt(&links, &owner("edge"), &owner_of.instances[0]), "it starts as the owner");
+        assert!(super::leftovers(&links, &[owner_of.clone()], true).is_empty());
+        // Gone, it is the host's to bring back.
+        assert!(!vips.disturbed(&host(&[])));
+    }
+    // What a director without ownership left is not the host's own.
+    let links = host(&[own, entry(ETH0, "10.0.0.100/32", ADDRESS_TAG)]);
+    assert_eq!(show(&links, &super::leftovers(&links, &[owner_of], false)), ["-eth0 10.0.0.100/32"]);
+}

@@ -142,6 +142,25 @@ fn the_source_does_not_depend_on_what_was_heard_first() {
 }
 
 #[test]
+fn an_owner_needs_its_addresses_and_sends_from_another() {
+    let mut instance = instance(Family::Ipv4, None);
+    instance.priority = fairway_config::Priority::new(255).unwrap();
+    let own = entry(2, "10.0.0.100/24", 0, 0);
+    let vips = vips(&["10.0.0.100"]);
+    let other = entry(2, "10.0.0.10/24", IFA_F_SECONDARY, 0);
+    assert_eq!(host(&[own, other]).source(&instance, &vips), Ok(other.address));
+    // A host that stands in for it takes no packets from an address of its own.
+    assert_eq!(host(&[own]).source(&instance, &vips), Err(LinkProblem::NoAddress(Family::Ipv4)));
+    let missing = Err(LinkProblem::NotOwned(own.address));
+    assert_eq!(host(&[other]).source(&instance, &vips), missing);
+    // One that a director added is none of the host's.
+    let added = Address { protocol: ADDRESS_TAG, ..own };
+    assert_eq!(host(&[other, added]).source(&instance, &vips), missing);
+    let tentative = Address { flags: IFA_F_TENTATIVE, ..own };
+    assert_eq!(host(&[tentative, other]).source(&instance, &vips), Err(LinkProblem::Tentative(own.address)));
+}
+
+#[test]
 fn only_ethernet_has_neighbours_to_tell() {
     let mut links = host(&[]);
     assert_eq!(links.mac("eth0"), Some([2; 6]));

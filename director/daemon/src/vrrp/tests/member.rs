@@ -34,6 +34,15 @@ fn counters_and_sources_follow_their_instances() {
 }
 
 #[test]
+fn an_owner_does_not_let_its_addresses_go() {
+    let mut config = config(&[("a", "eth0", 1)]);
+    assert!(Member::new(config.clone()).can_let_go().is_ok());
+    config.group.instances[0].priority = fairway_config::Priority::new(255).unwrap();
+    let refused = Member::new(config).can_let_go().unwrap_err().to_string();
+    assert!(refused.contains("owner of the addresses of group edge"), "{refused}");
+}
+
+#[test]
 fn statistics_of_a_group_are_sums() {
     let mut member = Member::new(config(&[("a", "eth0", 1), ("b", "eth1", 2)]));
     (member.counters[0].send_errors, member.counters[1].send_errors) = (2, 3);

@@ -60,7 +60,7 @@ pub fn directors(
                             &director.key,
                             priority.span(),
                             format!("{value} is not a priority a director can have"),
-                            "use 1 to 254; 0 and 255 have meanings of their own (RFC 9568 section 5.2.4)",
+                            "use 1 to 254; the owner of the addresses, who has 255, is owner = \"...\" (RFC 9568 section 5.2.4)",
                         );
                     }
                     Some(priority) if is_known => found.push((name.clone(), priority)),
