@@ -360,6 +360,16 @@ impl Group {
         self.config.group.instances.iter().map(|i| i.priority.get()).min().unwrap_or(1)
     }
 
+    /// An order from before a new configuration cannot take addresses away that are the host's own now.
+    fn forget_orders_of_an_owner(&mut self) {
+        if self.base_priority() == OWNER {
+            self.hold_off = false;
+            if self.force == Force::Backup {
+                self.force = Force::Auto;
+            }
+        }
+    }
+
     fn apply_priority(&mut self) {
         let priority = self.priority();
         for router in &mut self.routers {

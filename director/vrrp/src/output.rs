@@ -126,7 +126,7 @@ impl LinkProblem {
                 format!("another host has {address} of {interface}: duplicate address detection failed")
             }
             Self::NotOwned(address) => {
-                format!("{interface} does not have {address}, which this host is to own")
+                format!("{interface} does not have {address}, which this host is to own: add it there")
             }
             Self::NoSocket => format!("there is no socket for adverts on {interface}"),
             Self::NoVirtualMac => {

@@ -18,6 +18,8 @@ pub struct Link {
     pub mtu: Option<u32>,
     /// Its own addresses.
     pub addresses: Vec<IpNet>,
+    /// Those of them, IPv6, that are virtual IPs, so that another host may have them when this one comes back.
+    pub owned: Vec<IpNet>,
     /// The routers of default routes through it.
     pub gateways: Vec<IpAddr>,
     /// Whether router advertisements must not add to its IPv6 addresses and routes.
@@ -28,6 +30,13 @@ pub struct Link {
 
 /// The managed interfaces of a host.
 pub(super) fn links(topology: &Topology, (name, host): (&str, &Host), roles: &Roles<'_>) -> Vec<Link> {
+    let groups = || roles.groups.iter().filter(|(_, group)| group.owner.as_deref() == Some(name));
+    let is_owned = |own: &IpNet| {
+        own.addr().is_ipv6()
+            && groups()
+                .flat_map(|(_, group)| &group.instances)
+                .any(|i| i.addresses.iter().any(|(vip, _)| *vip == own.addr()))
+    };
     let mut links: Vec<Link> = host
         .interfaces
         .iter()
@@ -35,7 +44,8 @@ pub(super) fn links(topology: &Topology, (name, host): (&str, &Host), roles: &Ro
         .map(|i| Link {
             name: i.name.to_string(),
             mtu: topology.networks[&i.network].mtu,
-            addresses: i.addresses.clone(),
+            addresses: i.addresses.iter().filter(|own| !is_owned(own)).copied().collect(),
+            owned: i.addresses.iter().filter(|own| is_owned(own)).copied().collect(),
             gateways: Vec::new(),
             ignore_router_advertisements: i.address(Family::Ipv6).is_some(),
             keep_foreign: roles.is_director(),

@@ -173,12 +173,7 @@ impl Group {
         // Multicast IPv6 adverts come from the link-local address, which the director finds itself (RFC 9568,
         // 5.1.2.1).
         let source = match instance.family {
-            // Not from an address of an owner, which others have at times: they would take such adverts for their own.
-            Family::Ipv4 => sender.or_else(|| {
-                let virtual_ip = |own: &IpAddr| instance.addresses.iter().any(|(vip, _)| vip == own);
-                let own = interface.addresses.iter().map(IpNet::addr);
-                own.filter(IpAddr::is_ipv4).find(|own| !virtual_ip(own))
-            }),
+            Family::Ipv4 => sender.or(interface.address(Family::Ipv4)),
             Family::Ipv6 => sender,
         };
         Some(Instance {

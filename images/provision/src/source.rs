@@ -17,6 +17,9 @@ pub type Secrets = BTreeMap<String, Vec<u8>>;
 /// The label of the file system.
 const LABEL: &str = "FAIRWAY";
 
+/// Where topologies say that secrets are.
+const SECRETS: &str = "/etc/fairway/secrets/";
+
 /// How the name of a credential with a secret begins.
 const SECRET: &str = "fairway.secret.";
 
@@ -73,8 +76,14 @@ pub fn find(places: &Places) -> Sources {
     let mut found = Sources::default();
     let credentials = places.credentials.as_deref().map(Credentials);
     let given = credentials.as_ref().and_then(Credentials::topology);
-    // It ends as soon as udev has dealt with all devices; only who has nothing else waits longer for a slow machine.
-    let patience = if given.is_some() { 5 } else { 90 };
+    // Seconds; it ends as soon as udev has dealt with all devices. Who has everything is not to wait for what a slow
+    // machine, or none, has besides.
+    let secrets = credentials.as_ref().is_some_and(|c| !c.secrets(&mut Vec::new()).is_empty());
+    let patience = match &given {
+        Some(Ok(topology)) if secrets || !topology.text.contains(SECRETS) => 5,
+        Some(_) => 30,
+        None => 90,
+    };
     let mut unreadable = None;
     let mounted = match &places.medium {
         Some(directory) => Some(Medium { directory: directory.clone(), mounted: false }),

@@ -20,6 +20,12 @@ pub(super) fn problems(found: &mut Found, at: &str, group: &FailoverGroup) {
             "the owner of the addresses is master whenever it runs (RFC 9568 section 6.1); use preempt = true",
         );
     }
+    if !group.start_delay.get().is_zero() {
+        found.add(
+            format!("{at}.start-delay"),
+            "the owner of the addresses is master as soon as it runs: nobody else is to have them then; remove this",
+        );
+    }
     if !group.track.is_empty() {
         found.add(
             format!("{at}.track"),

@@ -62,10 +62,11 @@ impl Spot {
     }
 
     /// The changes that remove the entries that are ours: those with our tag, and those that look exactly as
-    /// configured. Another prefix length without our tag is an address the host's administrator gave it.
-    fn ours<'a>(&'a self, links: &'a Links) -> impl Iterator<Item = Change> + 'a {
+    /// configured, unless the host is to have them by itself (`own`). Another prefix length without our tag is an
+    /// address the host's administrator gave it.
+    fn ours<'a>(&'a self, links: &'a Links, own: bool) -> impl Iterator<Item = Change> + 'a {
         self.entries(links)
-            .filter(|entry| entry.prefix == self.prefix || entry.protocol == ADDRESS_TAG)
+            .filter(move |entry| entry.protocol == ADDRESS_TAG || (!own && entry.prefix == self.prefix))
             .map(removal)
     }
 }
@@ -84,6 +85,8 @@ struct Holding {
     known: Vec<Spot>,
     /// Where its VIPs belong now.
     wanted: Vec<Spot>,
+    /// They are the host's own addresses: none of them is ours, but what we added when they were not.
+    own: bool,
 }
 
 /// A change that was refused.
@@ -139,7 +142,7 @@ impl Vips {
         }
         let holding = self.holdings.entry(owner.clone()).or_default();
         holding.wanted =
-            Spot::on_interface(instance).filter(|spot| spot.ours(links).next().is_some()).collect();
+            Spot::on_interface(instance).filter(|spot| spot.ours(links, false).next().is_some()).collect();
         !holding.wanted.is_empty()
     }
 
@@ -162,7 +165,7 @@ impl Vips {
     pub(super) fn disturbed(&self, links: &Links) -> bool {
         self.holdings.values().any(|holding| {
             holding.wanted.iter().any(|spot| !spot.present(links) && spot.add(links).is_some())
-                || holding.known.iter().any(|spot| self.strays(spot, links).next().is_some())
+                || holding.known.iter().any(|spot| self.strays(holding, spot, links).next().is_some())
         })
     }
 
@@ -175,8 +178,10 @@ impl Vips {
         for (owner, holding) in &self.holdings {
             let missing = holding.wanted.iter().filter(|spot| !spot.present(links));
             let missing = missing.filter_map(|spot| Some((spot, spot.add(links)?)));
-            let strays =
-                holding.known.iter().flat_map(|spot| self.strays(spot, links).map(move |c| (spot, c)));
+            let strays = holding
+                .known
+                .iter()
+                .flat_map(|spot| self.strays(holding, spot, links).map(move |c| (spot, c)));
             for (spot, change) in missing.chain(strays) {
                 if repaired.contains_key(spot) {
                     repair.postponed = true;
@@ -204,13 +209,11 @@ impl Vips {
         let holding = self.holdings.entry(owner.clone()).or_default();
         // What it wanted so far may not be configured any more: it stays known until it is gone.
         holding.known = std::mem::take(&mut holding.wanted);
-        // The host's own addresses are not for us to touch.
-        if !instance.is_owner() {
-            holding.known.extend(Spot::on_interface(instance));
-            holding.known.extend(Spot::on_loopback(instance));
-        }
+        holding.own = instance.is_owner();
+        holding.known.extend(Spot::on_interface(instance));
+        holding.known.extend(Spot::on_loopback(instance));
         holding.wanted = match place {
-            _ if instance.is_owner() => Vec::new(),
+            _ if holding.own => Vec::new(),
             Place::Interface => Spot::on_interface(instance).collect(),
             Place::Lo => Spot::on_loopback(instance).collect(),
             Place::Nowhere => Vec::new(),
@@ -229,17 +232,25 @@ impl Vips {
         let mut changes: Vec<Change> = holding.wanted.iter().filter_map(|spot| spot.add(links)).collect();
         for spot in &holding.known {
             // Removed even if the picture does not show it: the kernel knows best, and a miss is no error.
-            let blind =
-                spot.add(links).filter(|_| !self.wanted(spot)).map(|add| Change { add: false, ..add });
+            let blind = spot
+                .add(links)
+                .filter(|_| !holding.own && !self.wanted(spot))
+                .map(|add| Change { add: false, ..add });
             changes.extend(blind);
-            changes.extend(self.strays(spot, links).filter(|change| Some(*change) != blind));
+            changes.extend(self.strays(holding, spot, links).filter(|change| Some(*change) != blind));
         }
         changes
     }
 
     /// Removes entries of ours for a spot's address under a prefix length that nobody wants there.
-    fn strays<'a>(&'a self, spot: &'a Spot, links: &'a Links) -> impl Iterator<Item = Change> {
-        spot.ours(links).filter(|change| !self.wanted(&Spot { prefix: change.prefix, ..spot.clone() }))
+    fn strays<'a>(
+        &'a self,
+        holding: &'a Holding,
+        spot: &'a Spot,
+        links: &'a Links,
+    ) -> impl Iterator<Item = Change> {
+        spot.ours(links, holding.own)
+            .filter(|change| !self.wanted(&Spot { prefix: change.prefix, ..spot.clone() }))
     }
 
     /// Whether somebody's VIP belongs there now.
@@ -255,7 +266,7 @@ pub(super) fn leftovers(links: &Links, groups: &[FailoverGroup], configured_too:
         || groups.iter().flat_map(|group| &group.instances).filter(|instance| !instance.is_owner());
     let configured: Vec<Change> = instances()
         .flat_map(|instance| Spot::on_interface(instance).chain(Spot::on_loopback(instance)))
-        .flat_map(|spot| spot.ours(links).collect::<Vec<_>>())
+        .flat_map(|spot| spot.ours(links, false).collect::<Vec<_>>())
         .collect();
     let mut changes: Vec<Change> =
         links.tagged().map(removal).filter(|change| !configured.contains(change)).collect();

@@ -218,7 +218,10 @@ impl Kernel {
                     if moves == 0 {
                         let all = member.instances().iter().zip(member.group.instances());
                         for (instance, _) in all.filter(|(_, router)| router.place() == Place::Interface) {
-                            self.switch_virtual_mac(instance, Mode::Up);
+                            let name = virtual_mac(instance).map_or("", IfName::as_str);
+                            if self.virtual_macs.mode(name) == Mode::Mute {
+                                self.switch_virtual_mac(instance, Mode::Up);
+                            }
                         }
                     }
                 }

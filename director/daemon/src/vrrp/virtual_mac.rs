@@ -123,22 +123,29 @@ impl VirtualMacs {
         let link = links.by_name(name).filter(|link| is_ours(link))?;
         let is_up = link.flags & UP != 0;
         if mode == Mode::Mute && before != mode {
-            let mute = requests.make(wire::mute(link.index), &[]);
-            if let Some(refusal) = mute.into_iter().find_map(Result::err) {
-                tracing::debug!(interface = name, error = %refusal, "cannot make {name} mute: {refusal}");
+            let trouble = match &requests.make(wire::mute(link.index), &[])[..] {
+                [Ok(Done::Changed), Ok(_)] => None,
+                [Ok(Done::Already), _] => Some("it has another queueing discipline".to_owned()),
+                answers => answers.iter().find_map(|answer| Some(answer.as_ref().err()?.to_string())),
+            };
+            if let Some(trouble) = trouble {
+                tracing::warn!(
+                    interface = name,
+                    "cannot keep {name} from sending for a while ({trouble}): a planned switch may lose packets; the \
+                     queueing discipline blackhole needs CONFIG_NET_SCHED, and no other one at {name}"
+                );
                 wanted.mode = if before == Mode::Down { Mode::Up } else { Mode::Down };
             }
         }
-        let mut messages = Vec::new();
-        if is_up != (wanted.mode != Mode::Down) {
-            messages.push((false, wire::switch(link.index, !is_up)));
-        }
         if (before == Mode::Mute || mode == Mode::Mute) && wanted.mode != Mode::Mute {
-            messages.extend(wire::unmute(link.index));
+            // What of it is not there need not go.
+            requests.make(wire::unmute(link.index), &[]);
         }
-        let gone = &[Errno::ENOENT, Errno::EADDRNOTAVAIL];
-        let refusal = requests.make(messages, gone).into_iter().find_map(Result::err)?;
-        Some(News::Refused(name.to_owned(), refusal))
+        if is_up == (wanted.mode != Mode::Down) {
+            return None;
+        }
+        let answers = requests.make(vec![(false, wire::switch(link.index, !is_up))], &[]);
+        answers.into_iter().find_map(Result::err).map(|refusal| News::Refused(name.to_owned(), refusal))
     }
 
     /// Makes what is missing and puts right what is different. Returns the news, and whether something is left to do

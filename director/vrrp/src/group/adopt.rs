@@ -78,6 +78,7 @@ impl Group {
         }
         self.force = saved.force;
         self.hold_off = saved.hold_off;
+        self.forget_orders_of_an_owner();
         self.lower_since = saved.lower_since.map(|moment| moment.instant(then));
         self.parked_until = saved.parked_until.map(|moment| moment.instant(then));
         self.cause = Cause::Before(saved.cause.clone());

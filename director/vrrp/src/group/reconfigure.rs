@@ -42,6 +42,7 @@ impl Group {
         }
         self.follow_trackers(&config.group);
         self.config = config;
+        self.forget_orders_of_an_owner();
         self.apply_priority();
         self.repeat_places();
         if self.routers.iter().all(|router| router.place != Place::Lo) {

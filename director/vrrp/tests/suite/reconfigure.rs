@@ -219,3 +219,21 @@ fn before_the_start_it_is_only_remembered() {
     assert_eq!(rig.group.config().group.preempt, Preempt::Never);
     assert_eq!(rig.group.name(), "edge");
 }
+
+#[test]
+fn an_order_from_before_takes_nothing_from_the_owner() {
+    let owner = || {
+        change(|c| {
+            for instance in &mut c.group.instances {
+                instance.priority = Priority::new(255).unwrap();
+            }
+        })
+    };
+    let mut rig = master();
+    rig.input(Input::Force(Force::Backup));
+    rig.advance(ms(20_000));
+    assert_eq!(rig.group.state(), State::Backup);
+    rig.input(Input::Reconfigure(owner()));
+    rig.advance(ms(1));
+    assert_eq!((rig.group.state(), rig.group.forced()), (State::Master, Force::Auto));
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 
 use fairway_config::Family;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol, AddressScope};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use rtnetlink::packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoData, InfoKind, InfoMacVlan,
     LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
@@ -12,7 +12,7 @@ use rtnetlink::packet_route::link::{
 use rtnetlink::packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::super::netlink::{ADDRESS_TAG, Requests, read::BLACKHOLE};
+use super::super::netlink::{Requests, read::BLACKHOLE};
 
 /// Answer ARP requests only for addresses of the interface they came in on: neither the interface below answers for a
 /// virtual IP, nor the virtual MAC for an address of the host.
@@ -68,17 +68,13 @@ pub(super) fn switch(index: u32, up: bool) -> RouteNetlinkMessage {
 
 /// Drops what the interface is to send, and has it take packets without a virtual IP.
 pub(super) fn mute(index: u32) -> Vec<(bool, RouteNetlinkMessage)> {
-    let mut queue = root_queue(index);
-    queue.attributes.push(TcAttribute::Kind(BLACKHOLE.to_owned()));
-    let mut dummy = dummy(index);
-    dummy.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(ADDRESS_TAG)));
     vec![
-        (true, RouteNetlinkMessage::NewQueueDiscipline(queue)),
-        (true, RouteNetlinkMessage::NewAddress(dummy)),
+        (true, RouteNetlinkMessage::NewQueueDiscipline(root_queue(index))),
+        (true, RouteNetlinkMessage::NewAddress(dummy(index))),
     ]
 }
 
-/// The opposite.
+/// The opposite. Somebody else's queueing discipline stays: the kernel compares the kind.
 pub(super) fn unmute(index: u32) -> Vec<(bool, RouteNetlinkMessage)> {
     vec![
         (false, RouteNetlinkMessage::DelAddress(dummy(index))),
@@ -100,6 +96,7 @@ fn root_queue(index: u32) -> TcMessage {
     let mut message = TcMessage::default();
     message.header.index = index.cast_signed();
     message.header.parent = TcHandle::ROOT;
+    message.attributes = vec![TcAttribute::Kind(BLACKHOLE.to_owned())];
     message
 }
 

@@ -58,13 +58,21 @@ pub fn resolve(
     for instance in group.instances.iter().filter(|instance| instance.family == Family::Ipv4) {
         let Some(host) = hosts.hosts.get(name).filter(|_| hosts.sound.contains(name)) else { continue };
         let Some(interface) = host.interface_in(&instance.network).filter(|i| i.manage) else { continue };
-        let others = interface.addresses.iter().map(IpNet::addr).filter(IpAddr::is_ipv4);
-        if others.filter(|own| instance.addresses.iter().all(|(vip, _)| vip != own)).count() == 0 {
-            let text = format!("{name} has no other IPv4 address in network \"{}\"", instance.network);
-            let remedy = "give it one, first in its list: a director that stands in for it takes no adverts from an \
-                          address that it has itself then";
+        let first = interface.addresses.iter().map(IpNet::addr).find(IpAddr::is_ipv4);
+        if first.is_some_and(|own| instance.addresses.iter().any(|(vip, _)| *vip == own)) {
+            let text = format!(
+                "the first IPv4 address of {name} in network \"{}\" is one that it owns",
+                instance.network
+            );
+            let remedy = "give it one of another kind, first in its list: adverts come from there, and a director that \
+                          stands in for the owner takes none from an address that it has itself then";
             refuse("owner", owner.span(), text, remedy);
         }
+    }
+    if let Some(delay) = &raw.start_delay {
+        let text =
+            "the owner is master as soon as it runs: nobody else is to have its addresses then".to_owned();
+        refuse("start-delay", delay.span(), text, "remove this, or owner");
     }
     if let Some(preempt) = raw.preempt.as_ref().filter(|preempt| *preempt.get_ref() != Preempt::Always) {
         let text = "the owner is master whenever it runs".to_owned();
@@ -110,11 +118,11 @@ pub fn services_are_accepted(
                     "remove accept-mode = false: IPVS takes packets where the host accepts them",
                     mode.span(),
                 ),
-                (_, Some(owner)) if service.forward != Forward::Nat => (
+                (_, Some(owner)) if !matches!(service.forward, Forward::Nat | Forward::FullNat) => (
                     Rule::Owner,
                     format!("{} is {}'s own address", listen.address, owner.get_ref()),
                     "with real servers that have the virtual IP, or send replies to it, its owner cannot speak to them: use \
-                     forward = \"nat\", or a virtual IP that no host owns",
+                     forward = \"nat\" or \"full-nat\", or a virtual IP that no host owns",
                     owner.span(),
                 ),
                 _ => continue,
