@@ -112,22 +112,22 @@ def topologies_are_applied(bench) -> None:
     assert "a, director of cluster appliances" in screen and "director: cannot reach the bus" in screen, screen
 
 
-# A /dev of its own with the devices that are needed, and a directory of labels, as udev makes it.
+# A /dev of its own with the devices that are needed.
 MACHINE = """
 mount --make-rprivate /
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /var/lib
-mkdir -p /run/dev/disk/by-label
+mkdir /run/dev /run/drawer
 cp -a /dev/null /dev/zero /dev/urandom {device} /run/dev/
+cp -a {broken} /run/drawer/
 touch /run/dev/console
 mount --bind /run/dev /dev
-ln -s {device} /dev/disk/by-label/FAIRWAY
 boot() {{ {program} boot 2>>{log} || echo "exit $?" >>{log}; cp /run/fairway/provision.json {scratch}/$1.json; grep -c /run/fairway/medium /proc/mounts >{scratch}/$1.mounts || true; }}
 boot first
 cp /run/fairway/secrets/key {scratch}/key
-rm /dev/disk/by-label/FAIRWAY
+rm {device}
 boot without
-ln -s /dev/null /dev/disk/by-label/FAIRWAY
+cp -a /run/drawer/* /dev/
 boot broken
 cp /dev/console {scratch}/console
 """
@@ -140,16 +140,25 @@ def a_labelled_disk_is_mounted(bench) -> None:
     (scratch / "content/topology.toml").write_text(topology(VIP))
     (scratch / "content/host").write_text("b")
     (scratch / "content/secrets/key").write_text("secret")
-    image, log = scratch / "image", scratch / "log"
-    with image.open("wb") as file:
-        file.truncate(8 << 20)
-    run(["mkfs.ext4", "-q", "-L", "FAIRWAY", "-d", str(scratch / "content"), str(image)])
-    device = run(["losetup", "--find", "--show", "--read-only", str(image)]).strip()
+    log = scratch / "log"
+    devices = []
     try:
-        script = MACHINE.format(device=device, program=binary("fairway-provision"), scratch=scratch, log=log)
+        for name in ("image", "broken"):
+            image = scratch / name
+            with image.open("wb") as file:
+                file.truncate(8 << 20)
+            run(["mkfs.ext4", "-q", "-b", "1024", "-L", "FAIRWAY", "-d", str(scratch / "content"), str(image)])
+            if name == "broken":
+                with image.open("r+b") as file:
+                    file.seek(2048)  # the group descriptors, behind the superblock with the label
+                    file.write(b"\xff" * 1024)
+            devices.append(run(["losetup", "--find", "--show", "--read-only", str(image)]).strip())
+        device, broken = devices
+        script = MACHINE.format(device=device, broken=broken, program=binary("fairway-provision"), scratch=scratch, log=log)
         run(["unshare", "--mount", "timeout", "120", "env", "-u", "CREDENTIALS_DIRECTORY", "sh", "-ec", script])
     finally:
-        run(["losetup", "--detach", device])
+        for device in devices:
+            run(["losetup", "--detach", device])
     records = {name: json.loads((scratch / f"{name}.json").read_text()) for name in ("first", "without", "broken")}
     seen = {name: (record["state"], record["source"], record["host"]) for name, record in records.items()}
     assert seen == {"first": ("ok", "disk", "b"), "without": ("ok", "kept", "b"), "broken": ("refused", "kept", "b")}, (records, log.read_text())
