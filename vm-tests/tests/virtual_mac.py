@@ -47,6 +47,7 @@ def test(lab: Lab) -> None:
     result = load.stop()
     lab.note(f"failover: outage {result.outage() * 1000:.0f} ms; {result}")
     assert not result.lost, f"the planned switch lost new connections: {result}"
+    assert result.outage() < 0.5, f"the planned switch took {result.outage():.3f} s"
     check("lb2 is master")
 
     lab.hosts["lb2"].run("ip", "link", "del", f"vrrp4-{vrids['public']}")
