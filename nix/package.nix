@@ -40,6 +40,8 @@ rustPlatform.buildRustPackage {
     ];
   };
   cargoLock.lockFile = root + "/Cargo.lock";
+  # For size: docs/adr/0012-what-is-shipped-is-built-for-size.md.
+  buildType = "dist";
   cargoBuildFlags = lib.concatMap (program: [
     "--package"
     program

@@ -87,7 +87,7 @@ fn rendering_twice_gives_the_same_bytes() {
 #[test]
 fn directors_of_a_group_agree() {
     for case in entries(&directory("golden")) {
-        let mut seen: BTreeMap<String, fairway_config::Instance> = BTreeMap::new();
+        let mut seen: BTreeMap<String, fairway_config::Shared<fairway_config::Instance>> = BTreeMap::new();
         for (path, text) in render(&case) {
             if !path.ends_with("director.toml") {
                 continue;
@@ -108,9 +108,9 @@ fn directors_of_a_group_agree() {
                     interface: instance.interface.clone(),
                     source: instance.source,
                     unicast_peers: instance.unicast_peers.clone(),
-                    ..other.clone()
+                    ..(**other).clone()
                 };
-                assert_eq!(instance, same, "{path}");
+                assert_eq!(*instance, same, "{path}");
             }
         }
     }

@@ -15,10 +15,11 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def binary(name: str) -> str:
-    """Our release binary; building it is the caller's business."""
-    path = Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target")) / "release" / name
+    """Our binary, of the profile in FAIRWAY_PROFILE; building it is the caller's business."""
+    profile = os.environ.get("FAIRWAY_PROFILE", "release")
+    path = Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target")) / profile / name
     if not path.exists():
-        raise SystemExit(f"{path} is missing: cargo build --release --workspace")
+        raise SystemExit(f"{path} is missing: cargo build --profile {profile} --workspace")
     return str(path)
 
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::route::{VirtualRoute, VirtualRule};
+use crate::shared::Shared;
 use crate::track::Tracker;
 use crate::types::{Family, IfName, Period, Priority, Vrid};
 
@@ -32,7 +33,7 @@ pub struct FailoverGroup {
     pub rules: Vec<VirtualRule>,
     /// One VRRP instance per network and address family.
     #[serde(rename = "instance")]
-    pub instances: Vec<Instance>,
+    pub instances: Vec<Shared<Instance>>,
     /// What else it depends on, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub track: BTreeMap<String, Tracker>,

@@ -22,6 +22,7 @@ mod notify;
 pub mod provision;
 mod route;
 mod service;
+mod shared;
 mod track;
 mod types;
 mod validate;
@@ -49,6 +50,7 @@ pub use service::{
     ChecksRequired, Forward, Listen, OnFailure, Persistence, PersistenceEngine, Protocol, Quorum, RealServer,
     Scheduler, SchedulerFlag, Service, SorryServer, StartHealth, Tunnel, TunnelChecksum, TunnelKind,
 };
+pub use shared::Shared;
 pub use track::{Expected, Initial, Tracked, TrackedFile, TrackedProcess, TrackedScript, Tracker};
 pub use types::{Family, IfName, InvalidValue, Period, Priority, Vrid};
 pub use validate::Problem;

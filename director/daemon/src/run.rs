@@ -60,9 +60,8 @@ pub fn run(path: &Path, take_over: bool, events: Events) -> anyhow::Result<()> {
         Lock::take()?
     };
     let lock = Arc::new(lock);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("main")
+    // One thread: what takes its time has a thread of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
@@ -195,7 +194,7 @@ impl Director {
         };
         let (questions, takeovers) = mpsc::channel(1);
         tokio::spawn(takeover::serve(lock, questions));
-        tokio::spawn(bus::serve(core, Builder::system));
+        bus::spawn(core, Builder::system).context("cannot start the D-Bus thread")?;
         tokio::spawn(notify.clone().watchdog(heartbeat));
         tracing::info!(
             event = "started",

@@ -30,10 +30,17 @@ pub struct GroupStatus {
     pub routes: Vec<String>,
     /// Those of them that it is to have now and has not.
     pub missing_routes: Vec<String>,
-    /// Instances by name. Boxed: a map keeps room for eleven, and most groups have one or two.
-    pub instances: BTreeMap<String, Box<InstanceStatus>>,
+    /// In the order of their names. No map, which would keep room for eleven: most groups have one or two.
+    pub instances: Vec<InstanceStatus>,
     /// What it depends on, by name.
     pub trackers: BTreeMap<String, TrackerStatus>,
+}
+
+impl GroupStatus {
+    /// One of the instances.
+    pub fn instance(&self, name: &str) -> Option<&InstanceStatus> {
+        self.instances.iter().find(|instance| instance.name == name)
+    }
 }
 
 /// A tracker as an operator sees it.
@@ -52,6 +59,8 @@ pub struct TrackerStatus {
 /// A VRRP instance as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceStatus {
+    /// Its name.
+    pub name: String,
     /// `init`, `backup`, `master` or `fault`.
     pub state: &'static str,
     /// Interface name.

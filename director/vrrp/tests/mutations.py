@@ -10,16 +10,17 @@ that no longer applies: then the list below needs an update.
     director/vrrp/tests/mutations.py --simulation
                                                 only the simulated networks may notice
 
-The last line is "N passed, N failed". The copy is built below $CARGO_TARGET_DIR (default: target/).
+The last line is "N passed, N failed". The copies are built below $CARGO_TARGET_DIR (default: target/).
 """
 
 import os
+import queue
 import re
-import resource
 import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 CRATE = Path(__file__).resolve().parent.parent
@@ -27,6 +28,7 @@ ROOT = CRATE.parent.parent
 CPU = 120  # seconds of processor time of a process; a mutated machine may never come to rest
 TIMEOUT = 1200  # seconds; far more than that takes beside other work
 MEMORY = 4 << 30  # bytes of address space for the compiler or the tests
+AT_ONCE = 2  # mutations
 
 TIMING, PACKET, GROUP = "timing.rs", "packet.rs", "group.rs"
 ELECTION, HANDOVER, RECONFIGURE = "group/election.rs", "group/handover.rs", "group/reconfigure.rs"
@@ -132,20 +134,14 @@ def prepare(copy):
         shutil.copytree(ROOT / "director" / crate, copy / "director" / crate, copy_function=shutil.copy)
 
 
-def limit():
-    """For the test run: its own process group, and no more memory and time than a runaway needs to be noticed."""
-    os.setsid()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU))
-
-
 def cargo(copy, target, *arguments):
     """Exit status and output; None for a run that did not end in time."""
-    command = ["cargo", "test", "--quiet", "-p", "fairway-vrrp", "--test", "suite", *arguments]
+    # No more memory and time than a runaway needs to be noticed.
+    command = ["prlimit", f"--as={MEMORY}", f"--cpu={CPU}", "cargo", "test", "--quiet", "-p", "fairway-vrrp", "--test", "suite", *arguments]
     # Unoptimised, and a mistake shows in few schedules.
-    environment = dict(os.environ, CARGO_TARGET_DIR=str(target), RUST_BACKTRACE="0", FAIRWAY_SCHEDULES="300")
+    environment = dict(os.environ, CARGO_TARGET_DIR=str(target), CARGO_PROFILE_DEV_DEBUG="false", RUST_BACKTRACE="0", FAIRWAY_SCHEDULES="300")
     run = subprocess.Popen(
-        command, cwd=copy, env=environment, text=True, preexec_fn=limit,
+        command, cwd=copy, env=environment, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
     try:
@@ -190,22 +186,35 @@ def main():
     words = [word for word in sys.argv[1:] if word != "--simulation"]
     quick, simulated = ["--skip", "simulation", "--skip", "operations"], ["simulation"]
     stages = [simulated] if "--simulation" in sys.argv[1:] else [quick, simulated]
-    # Always the same place, so that a second run finds its builds; its own builds, for cargo takes the copy for
+    # Always the same places, so that a second run finds its builds; their own builds, for cargo takes the copy for
     # the original.
     directory = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "mutations"
-    copy, target = directory / "source", directory / "build"
-    prepare(copy)
-    passed = failed = 0
-    status, output = cargo(copy, target)
-    if status != 0:
-        print(output, "the tests fail without any mutation", "0 passed, 1 failed", sep="\n")
-        return 1
-    for name, file, old, new in MUTATIONS:
-        if words and not any(word in name for word in words):
-            continue
-        noticed, detail = verdict(copy, target, stages, file, old, new)
-        passed, failed = passed + noticed, failed + (not noticed)
+    benches = queue.SimpleQueue()
+
+    def equip(number):
+        copy, target = directory / f"source-{number}", directory / f"build-{number}"
+        prepare(copy)
+        benches.put((copy, target))
+        return cargo(copy, target)
+
+    def examine(mutation):
+        name, *change = mutation
+        copy, target = bench = benches.get()
+        try:
+            noticed, detail = verdict(copy, target, stages, *change)
+        finally:
+            benches.put(bench)
         print("ok    " if noticed else "FAILED", f"{name}: {detail}", flush=True)
+        return noticed
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for status, output in pool.map(equip, range(AT_ONCE)):
+            if status != 0:
+                print(output, "the tests fail without any mutation", "0 passed, 1 failed", sep="\n")
+                return 1
+        chosen = [mutation for mutation in MUTATIONS if not words or any(word in mutation[0] for word in words)]
+        noticed = list(pool.map(examine, chosen))
+    passed, failed = noticed.count(True), noticed.count(False)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use fairway_config::{
-    Announce, Auth, Checksum, FailoverGroup, Family, Instance, Period, Preempt, Priority, TrackedBfd,
+    Announce, Auth, Checksum, FailoverGroup, Family, Instance, Period, Preempt, Priority, Shared, TrackedBfd,
     VirtualMac, VirtualRoute, VirtualRule, Vrid, VrrpVersion,
 };
 use ipnet::IpNet;
@@ -157,7 +157,10 @@ impl Group {
                     ..rule.clone()
                 })
                 .collect(),
-            instances: instances.filter_map(|i| self.instance_for(i, (director, host), priority)).collect(),
+            instances: instances
+                .filter_map(|i| self.instance_for(i, (director, host), priority))
+                .map(Shared::from)
+                .collect(),
             track: self.track.iter().filter_map(tracker).collect(),
         }
     }

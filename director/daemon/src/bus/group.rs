@@ -120,7 +120,7 @@ fn trackers(status: &GroupStatus) -> Vec<Tracker> {
 }
 
 fn instances(group: &str, status: &GroupStatus) -> Vec<ObjectPath<'static>> {
-    paths(status.instances.keys().map(|name| path::instance(group, name)))
+    paths(status.instances.iter().map(|instance| path::instance(group, &instance.name)))
 }
 
 impl Published for GroupStatus {

@@ -117,7 +117,7 @@ impl Instance {
 
     async fn get_statistics(&self) -> Result<Statistics> {
         let present = |groups: &crate::status::VrrpStatus| {
-            groups.get(&self.group).is_some_and(|g| g.instances.contains_key(&self.name))
+            groups.get(&self.group).is_some_and(|g| g.instance(&self.name).is_some())
         };
         if !present(&self.core.vrrp_status.borrow()) {
             return Err(Error::NotFound(format!("the instance \"{}\" is no longer configured", self.name)));

@@ -12,6 +12,8 @@ mod path;
 mod server;
 mod service;
 
+use std::io;
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -38,9 +40,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Objects put on the bus before other tasks get a turn.
 const CHUNK: usize = 50;
 
-/// Keeps the director on the bus that `bus` leads to for as long as it runs. Never returns while the daemon's
-/// parts live.
-pub async fn serve(core: Core, bus: impl Fn() -> Builder<'static>) {
+/// Keeps the director on the bus that `bus` leads to for as long as it runs, on a thread of its own: an answer that
+/// lists ten thousand objects holds up no verdict on a server.
+///
+/// # Errors
+/// There is no such thread.
+pub fn spawn(core: Core, bus: impl Fn() -> Builder<'static> + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name("bus".to_owned()).spawn(move || runtime.block_on(serve(core, bus))).map(drop)
+}
+
+/// Never returns while the daemon's parts live.
+async fn serve(core: Core, bus: impl Fn() -> Builder<'static>) {
     let mut quiet = false;
     loop {
         let lost = match connect(&core, bus()).await {
@@ -192,15 +203,14 @@ impl Branch for Vrrp {
     type Status = VrrpStatus;
 
     async fn sync(&mut self, bus: &Connection, core: &Core, status: &VrrpStatus) -> zbus::Result<()> {
-        let present = |(group, name): &(String, String)| {
-            status.get(group).is_some_and(|g| g.instances.contains_key(name))
-        };
+        let present =
+            |(group, name): &(String, String)| status.get(group).is_some_and(|g| g.instance(name).is_some());
         self.instances.prune(bus, present).await?;
         self.groups.prune(bus, |name| status.contains_key(name)).await?;
         for (name, group) in status {
             self.groups.put(bus, core, name.clone(), group).await?;
-            for (instance, state) in &group.instances {
-                self.instances.put(bus, core, (name.clone(), instance.clone()), state).await?;
+            for instance in &group.instances {
+                self.instances.put(bus, core, (name.clone(), instance.name.clone()), instance).await?;
             }
         }
         Ok(())

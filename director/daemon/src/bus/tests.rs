@@ -276,7 +276,7 @@ async fn every_property_but_the_name_is_signalled() {
     });
     world.vrrp_status.send_modify(|groups| {
         let group = Arc::make_mut(groups.get_mut("edge").unwrap());
-        let mut instance = group.instances["edge-public"].clone();
+        let mut instance = group.instances[0].clone();
         (instance.state, instance.interface, instance.family) = ("fault", "eth9".into(), "ipv6");
         (instance.vrid, instance.version, instance.priority) = (9, 2, 9);
         (instance.advert_interval_ms, instance.master) = (9, Some(other));
@@ -285,8 +285,7 @@ async fn every_property_but_the_name_is_signalled() {
         instance.virtual_mac = Some(("vrrp4-9".into(), "00:00:5e:00:01:09".into()));
         let what = "checksum is wrong".to_owned();
         instance.other_routers = vec![OtherRouterStatus { source: other, what, count: 9, at: UNIX_EPOCH }];
-        group.instances.insert("edge-public".into(), instance.clone());
-        group.instances.insert("second".into(), instance);
+        group.instances = vec![instance.clone(), InstanceStatus { name: "second".into(), ..instance }];
         (group.state, group.cause, group.forced) = ("fault", "link".into(), "backup");
         group.trackers.clear();
         (group.routes, group.missing_routes) = (vec!["route a".into()], vec!["route a".into()]);

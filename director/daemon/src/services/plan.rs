@@ -131,10 +131,7 @@ pub fn is_suspended(service: &Service, vrrp: &VrrpStatus) -> bool {
         .values()
         .filter(|group| {
             vip.is_none_or(|vip| {
-                group
-                    .instances
-                    .values()
-                    .any(|i| i.virtual_ips.contains(&vip) || i.excluded_ips.contains(&vip))
+                group.instances.iter().any(|i| i.virtual_ips.contains(&vip) || i.excluded_ips.contains(&vip))
             })
         })
         .peekable();

@@ -183,6 +183,7 @@ async fn a_server_comes_with_its_first_pass_and_goes_with_its_failures() {
 async fn a_backup_asks_nobody_where_the_master_alone_is_to() {
     let group = |state| {
         let instance = InstanceStatus {
+            name: "edge-lan".to_owned(),
             state,
             interface: "eth0".to_owned(),
             family: "ipv4",
@@ -199,7 +200,6 @@ async fn a_backup_asks_nobody_where_the_master_alone_is_to() {
             virtual_mac: None,
             other_routers: Vec::new(),
         };
-        let instances = BTreeMap::from([("edge-lan".to_owned(), Box::new(instance))]);
         let (cause, since) = (String::new(), SystemTime::UNIX_EPOCH);
         VrrpStatus::from([(
             "edge".to_owned(),
@@ -208,7 +208,7 @@ async fn a_backup_asks_nobody_where_the_master_alone_is_to() {
                 cause,
                 since,
                 forced: "auto",
-                instances,
+                instances: vec![instance],
                 trackers: BTreeMap::new(),
                 routes: Vec::new(),
                 missing_routes: Vec::new(),

@@ -8,7 +8,7 @@ use super::*;
 use crate::status::{GroupStatus, OrderStatus, RealServerStatus, ServiceStatus};
 
 fn group(state: &'static str, forced: &'static str) -> GroupStatus {
-    let (cause, instances) = (String::new(), BTreeMap::new());
+    let (cause, instances) = (String::new(), Vec::new());
     let (routes, missing_routes, trackers) = (Vec::new(), Vec::new(), BTreeMap::new());
     let since = SystemTime::UNIX_EPOCH;
     GroupStatus { state, cause, since, forced, routes, missing_routes, instances, trackers }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use fairway_config::{Instance, Tracker, VirtualMac, VrrpVersion};
+use fairway_config::{Instance, Shared, Tracker, VirtualMac, VrrpVersion};
 use fairway_vrrp::{
     Event, Group, GroupConfig, Input, LinkProblem, OtherRouter, Output, Verdict, VirtualRouter,
 };
@@ -98,13 +98,13 @@ impl Member {
     }
 
     /// The instances as configured.
-    pub(super) fn instances(&self) -> &[Instance] {
+    pub(super) fn instances(&self) -> &[Shared<Instance>] {
         &self.group.config().group.instances
     }
 
     /// Whether the virtual IPs can leave this host at an order: not as long as they are its own addresses.
     pub(super) fn can_let_go(&self) -> Result<(), Refused> {
-        if self.instances().iter().any(Instance::is_owner) {
+        if self.instances().iter().any(|instance| instance.is_owner()) {
             return Err(Refused(format!(
                 "this host is the owner of the addresses of group {} (priority 255): they are on it whoever is master; \
                  take its interface down, or stop the host",
@@ -176,7 +176,7 @@ impl Member {
     }
 
     /// Keeps counters and sources of the instances that go on, after the configuration changed from `before`.
-    pub(super) fn renumber(&mut self, before: &[Instance]) {
+    pub(super) fn renumber(&mut self, before: &[Shared<Instance>]) {
         let now = self.instances();
         let mut sources = vec![None; now.len()];
         let mut counters = vec![IoCounters::default(); now.len()];
@@ -207,7 +207,7 @@ impl Member {
         let counters = |counters: &IoCounters| {
             counters.iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>()
         };
-        let of = |(instance, io): (&Instance, &IoCounters)| (instance.name.clone(), counters(io));
+        let of = |(instance, io): (&Shared<Instance>, &IoCounters)| (instance.name.clone(), counters(io));
         Some(SavedMember {
             since: passing::since_epoch(self.since),
             machine: self.group.save(now)?,
@@ -236,36 +236,36 @@ impl Member {
     /// What an operator sees.
     pub(super) fn status(&self) -> GroupStatus {
         let state = self.group.state().as_str();
-        let status = |(router, instance): (&VirtualRouter, &Instance)| {
-            let status = InstanceStatus {
-                state,
-                interface: instance.interface.to_string(),
-                family: match instance.family {
-                    fairway_config::Family::Ipv4 => "ipv4",
-                    fairway_config::Family::Ipv6 => "ipv6",
-                },
-                vrid: instance.vrid.get(),
-                version: match instance.version {
-                    VrrpVersion::V2 => 2,
-                    VrrpVersion::V3 => 3,
-                },
-                priority: router.priority(),
-                base_priority: self.group.base_priority(),
-                advert_interval_ms: millis(router.interval()),
-                master: router.master(),
-                master_priority: router.master_priority(),
-                place: router.place().as_str(),
-                virtual_ips: instance.virtual_ips.iter().map(|vip| vip.address).collect(),
-                excluded_ips: instance.excluded_ips.iter().map(|vip| vip.address).collect(),
-                virtual_mac: instance.virtual_mac.as_ref().map(|mac| {
-                    let [a, b, c, d, e, f] = VirtualMac::address(instance.family, instance.vrid);
-                    let address = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
-                    (mac.interface.to_string(), address)
-                }),
-                other_routers: router.other_routers().map(other_router).collect(),
-            };
-            (router.name().to_owned(), Box::new(status))
+        let status = |(router, instance): (&VirtualRouter, &Shared<Instance>)| InstanceStatus {
+            name: router.name().to_owned(),
+            state,
+            interface: instance.interface.to_string(),
+            family: match instance.family {
+                fairway_config::Family::Ipv4 => "ipv4",
+                fairway_config::Family::Ipv6 => "ipv6",
+            },
+            vrid: instance.vrid.get(),
+            version: match instance.version {
+                VrrpVersion::V2 => 2,
+                VrrpVersion::V3 => 3,
+            },
+            priority: router.priority(),
+            base_priority: self.group.base_priority(),
+            advert_interval_ms: millis(router.interval()),
+            master: router.master(),
+            master_priority: router.master_priority(),
+            place: router.place().as_str(),
+            virtual_ips: instance.virtual_ips.iter().map(|vip| vip.address).collect(),
+            excluded_ips: instance.excluded_ips.iter().map(|vip| vip.address).collect(),
+            virtual_mac: instance.virtual_mac.as_ref().map(|mac| {
+                let [a, b, c, d, e, f] = VirtualMac::address(instance.family, instance.vrid);
+                let address = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+                (mac.interface.to_string(), address)
+            }),
+            other_routers: router.other_routers().map(other_router).collect(),
         };
+        let mut instances: Vec<_> = self.group.instances().iter().zip(self.instances()).map(status).collect();
+        instances.sort_by(|a, b| a.name.cmp(&b.name));
         GroupStatus {
             state,
             cause: self.group.cause().to_string(),
@@ -273,7 +273,7 @@ impl Member {
             forced: self.group.forced().as_str(),
             routes: self.routes(),
             missing_routes: self.missing_routes.clone(),
-            instances: self.group.instances().iter().zip(self.instances()).map(status).collect(),
+            instances,
             trackers: self.trackers().map(|(name, status)| (name.to_owned(), status)).collect(),
         }
     }
@@ -288,7 +288,7 @@ impl Member {
     /// Whether `status` still tells what an operator sees. A configuration that changed is not looked at.
     pub(super) fn is(&self, status: &GroupStatus) -> bool {
         let same = |router: &VirtualRouter| {
-            status.instances.get(router.name()).is_some_and(|known| {
+            status.instance(router.name()).is_some_and(|known| {
                 known.priority == router.priority()
                     && known.advert_interval_ms == millis(router.interval())
                     && known.master == router.master()

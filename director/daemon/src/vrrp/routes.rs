@@ -91,7 +91,9 @@ impl Routes {
                     left.len() < before
                 })
                 .collect();
-            self.groups.entry(group.name.clone()).or_default().held.extend(known);
+            if !known.is_empty() {
+                self.groups.entry(group.name.clone()).or_default().held.extend(known);
+            }
         }
         let removals: Vec<_> = left.iter().filter_map(wire::Found::removal).map(|m| (false, m)).collect();
         let answers = requests.make(removals, &GONE);

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -269,7 +270,8 @@ impl Thread {
     /// Has the virtual MACs and the sockets that the groups need. Returns false if another attempt is to be made.
     pub(super) fn update_sockets(&mut self) -> bool {
         let needing = |member: &&Member| !member.stopped;
-        let instances = || self.roll.all().iter().filter(needing).flat_map(Member::instances);
+        let instances =
+            || self.roll.all().iter().filter(needing).flat_map(Member::instances).map(Deref::deref);
         let (restored, postponed) = self.kernel.update_virtual_macs(instances());
         let complete = self.kernel.update_sockets(instances());
         for member in self.roll.all_mut() {
@@ -361,7 +363,7 @@ impl Thread {
         }
         if self.stopping.is_some() {
             let going_on = self.roll.all().iter().filter(|member| !member.stopped);
-            self.kernel.keep_virtual_macs(going_on.flat_map(Member::instances));
+            self.kernel.keep_virtual_macs(going_on.flat_map(Member::instances).map(Deref::deref));
         }
     }
 
@@ -378,7 +380,7 @@ impl Thread {
             let failures = self.kernel.vips.forget(&mut self.kernel.requests, &self.kernel.links, &owner);
             self.kernel.complain_of(&failures);
         }
-        let instances = self.roll.all().iter().flat_map(Member::instances);
+        let instances = self.roll.all().iter().flat_map(Member::instances).map(Deref::deref);
         self.kernel.keep_virtual_macs(instances);
         let groups: BTreeSet<String> =
             self.roll.all().iter().map(|member| member.name().to_owned()).collect();

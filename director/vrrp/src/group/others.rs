@@ -69,6 +69,7 @@ impl Others {
             self.0.remove(place);
         }
         let told = OtherRouter { source, what: event.to_string(), count: 1, at: now };
+        self.0.reserve_exact(1);
         self.0.push(Entry { kind, seen: 1, last: now, told });
         true
     }

@@ -55,6 +55,7 @@ impl Peers {
         let peer = Peer { source, priority, down: DownTimer::new(now, interval) };
         self.0.retain(|other| other.source != source && other.rank() > peer.rank());
         self.0.truncate(MAX_PEERS - 1);
+        self.0.reserve_exact(1); // mostly the only one
         self.0.push(peer);
     }
 

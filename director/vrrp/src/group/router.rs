@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use fairway_config::{Family, HmacMode, Instance};
+use fairway_config::{Family, HmacMode, Instance, Shared};
 
 use super::announcer::Announcer;
 use super::others::{OtherRouter, Others};
@@ -27,7 +27,7 @@ pub(crate) enum Link {
 /// One virtual router of a group, as an observer sees it.
 #[derive(Debug, Clone)]
 pub struct VirtualRouter {
-    pub(crate) config: Instance,
+    pub(crate) config: Shared<Instance>,
     pub(crate) seal: Seal,
     /// The group's priority.
     pub(crate) priority: u8,
@@ -51,7 +51,7 @@ pub struct VirtualRouter {
 pub(crate) struct Dropped(pub(crate) Option<Event>);
 
 impl VirtualRouter {
-    pub(crate) fn new(config: Instance, secret: Option<&Secret>) -> Self {
+    pub(crate) fn new(config: Shared<Instance>, secret: Option<&Secret>) -> Self {
         let seal = Seal::new(&config, secret);
         Self {
             priority: config.priority.get(),
@@ -140,7 +140,7 @@ impl VirtualRouter {
         identity(&self.config) == identity(other)
     }
 
-    pub(crate) fn reconfigure(&mut self, config: Instance, secret: Option<&Secret>) {
+    pub(crate) fn reconfigure(&mut self, config: Shared<Instance>, secret: Option<&Secret>) {
         let before = std::mem::replace(&mut self.seal, Seal::new(&config, secret));
         self.seal.follow(&before);
         self.config = config;

@@ -264,7 +264,7 @@ fn another_priority_counts_from_now() {
 fn nothing_is_adopted_for_other_virtual_routers() {
     let saved = Rig::master(100, Preempt::Always).save().unwrap();
     let mut other = config(1, 100, Preempt::Always);
-    other.group.instances[0] = instance(3, 100);
+    other.group.instances[0] = instance(3, 100).into();
     let mut rig = Rig::new(other);
     assert!(!rig.adopt(&saved, ms(100)));
     // It can start as usual.

@@ -111,7 +111,7 @@ fn an_instance_that_comes_is_served_as_soon_as_its_link_is_known() {
 #[test]
 fn an_instance_that_comes_without_a_link_is_a_fault() {
     let mut rig = master();
-    let add = change(|c| c.group.instances.push(instance(2, 100)));
+    let add = change(|c| c.group.instances.push(instance(2, 100).into()));
     rig.input(Input::Reconfigure(add));
     let did = rig.link(2, false);
     assert_eq!(did.last(), Some(&Did::To(State::Fault)));
@@ -120,7 +120,7 @@ fn an_instance_that_comes_without_a_link_is_a_fault() {
 #[test]
 fn a_backup_waits_for_an_instance_that_comes() {
     let mut rig = backup();
-    rig.input(Input::Reconfigure(change(|c| c.group.instances.push(instance(2, 100)))));
+    rig.input(Input::Reconfigure(change(|c| c.group.instances.push(instance(2, 100).into()))));
     assert_eq!(rig.advance(ms(5_000)), []);
     rig.link(2, true);
     let since = rig.now;

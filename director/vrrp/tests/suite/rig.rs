@@ -75,7 +75,7 @@ pub fn instance(network: usize, priority: u8) -> Instance {
 
 /// A group with an instance on each of `networks` networks.
 pub fn config(networks: usize, priority: u8, preempt: Preempt) -> GroupConfig {
-    let instances = (0..networks).map(|network| instance(network, priority)).collect();
+    let instances = (0..networks).map(|network| instance(network, priority).into()).collect();
     GroupConfig {
         group: FailoverGroup {
             name: "edge".to_owned(),

@@ -270,6 +270,7 @@ fn answer_services(script: &mut Script, command: ServicesCommand) {
 /// A backup group with one instance.
 pub fn edge() -> GroupStatus {
     let instance = InstanceStatus {
+        name: "edge-public".to_owned(),
         state: "backup",
         interface: "eth0".to_owned(),
         family: "ipv4",
@@ -293,7 +294,7 @@ pub fn edge() -> GroupStatus {
         cause: "start".to_owned(),
         since: UNIX_EPOCH + Duration::from_secs(1_000_000),
         forced: "auto",
-        instances: BTreeMap::from([("edge-public".to_owned(), Box::new(instance))]),
+        instances: vec![instance],
         trackers: BTreeMap::from([(
             "proxy".to_owned(),
             TrackerStatus {

@@ -41,7 +41,7 @@ fn instance(family: Family, configured: Option<&str>) -> Instance {
          interface = \"eth0\"\nfamily = \"{family}\"\nvrid = 1\npriority = 100\nadvert-interval = \"1s\"\n{source}\
          virtual-ips = [{{ address = \"{vip}\" }}]\n"
     );
-    fairway_config::Config::from_toml(&text).unwrap().failover.remove(0).instances.remove(0)
+    Instance::clone(&fairway_config::Config::from_toml(&text).unwrap().failover.remove(0).instances[0])
 }
 
 fn source(

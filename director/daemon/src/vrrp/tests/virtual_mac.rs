@@ -22,7 +22,7 @@ fn instance() -> Instance {
         virtual-mac = { interface = "vrrp4-51" }
         virtual-ips = [{ address = "10.0.0.100" }]
         "#;
-    Config::from_toml(text).unwrap().failover.remove(0).instances.remove(0)
+    Instance::clone(&Config::from_toml(text).unwrap().failover.remove(0).instances[0])
 }
 
 /// A host with eth0 (index 2), eth1 (3) and the interface as `change` has it.
