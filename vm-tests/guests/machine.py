@@ -332,7 +332,10 @@ class Machine(Commands):
                 argv += ["-device", f"virtio-blk-pci,drive={name}"] if not metal else ["-device", "qemu-xhci", "-device", f"usb-storage,drive={name}"]
         if plan.clock is not None:
             argv += ["-rtc", f"base={plan.clock}"]
-        for index, network in enumerate(plan.networks, 1):
+        # The last one first: where the kernel numbers them itself it is eth0, and nobody is called what another is to
+        # be called. The rest have their names from the start.
+        numbered = list(enumerate(plan.networks, 1))
+        for index, network in numbered[-1:] + numbered[:-1]:
             argv += [
                 "-netdev", f"vde,id=net{index},sock={network}",
                 "-device",

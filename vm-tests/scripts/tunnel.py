@@ -5,9 +5,9 @@ answers(f"http://{VIP}/", {"web1", "web2"})
 
 with subtest("the servers unwrap"):
     for server in servers:
-        before = int(server.succeed("cat /sys/class/net/tunl0/statistics/rx_packets"))
+        before = int(server.succeed("cat /sys/class/net/fairway-ipip/statistics/rx_packets"))
         client.succeed("; ".join([get(f"http://{VIP}/")] * 4))
-        after = int(server.succeed("cat /sys/class/net/tunl0/statistics/rx_packets"))
+        after = int(server.succeed("cat /sys/class/net/fairway-ipip/statistics/rx_packets"))
         assert after > before, f"nothing came out of the tunnel of {server.name}"
 
 with subtest("replies go straight to the client"):
