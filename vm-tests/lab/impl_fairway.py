@@ -20,7 +20,7 @@ import subprocess
 def _binary(name):
     for start in (os.environ.get("LAB_IMPLS"), os.getcwd()):
         for up in ("../..", ".", ".."):
-            path = os.path.join(start or ".", up, "target/release", name)
+            path = os.path.join(start or ".", up, "target", os.environ.get("FAIRWAY_PROFILE", "release"), name)
             if os.access(path, os.X_OK):
                 return os.path.realpath(path)
     return shutil.which(name) or name

@@ -1,5 +1,9 @@
 """Without preemption a director that comes back stays backup, until the operator or a failure decides otherwise."""
 
+# Whoever is there first is master, and stays it.
+lb1.start()
+lb1.wait_for_unit("fairway-director.service")
+lb1.wait_until_succeeds(holds(), timeout=PATIENCE)
 start_cluster()
 
 with subtest("a director that comes back stays backup"):

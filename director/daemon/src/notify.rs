@@ -125,13 +125,21 @@ impl Notify {
     }
 
     /// Feeds the watchdog while the VRRP loop shows signs of life, if systemd asked for it. A stuck loop gets the
-    /// process killed and restarted; the next one adopts what is in the kernel.
-    pub async fn watchdog(self, heartbeat: Heartbeat) {
-        let Some(limit) = sd_notify::watchdog_enabled() else { return };
-        let mut turns = tokio::time::interval(limit / 4);
+    /// process killed and restarted; the next one adopts what is in the kernel. A thread does this and nothing else:
+    /// a disk that does not answer holds up the rest of the director, and is no reason to kill it.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn watchdog(&self, heartbeat: Heartbeat) -> io::Result<()> {
+        let Some(limit) = sd_notify::watchdog_enabled() else { return Ok(()) };
+        let notify = self.clone();
+        let feed = move || notify.feed(limit, &heartbeat);
+        std::thread::Builder::new().name("watchdog".to_owned()).spawn(feed).map(drop)
+    }
+
+    fn feed(&self, limit: Duration, heartbeat: &Heartbeat) {
         let mut stuck = false;
         loop {
-            turns.tick().await;
             let age = heartbeat.age();
             if age < limit / 2 {
                 stuck = false;
@@ -143,6 +151,7 @@ impl Notify {
                     "the VRRP loop is stuck: not feeding the watchdog"
                 );
             }
+            std::thread::sleep(limit / 4);
         }
     }
 }

@@ -194,8 +194,10 @@ impl Director {
         };
         let (questions, takeovers) = mpsc::channel(1);
         tokio::spawn(takeover::serve(lock, questions));
-        bus::spawn(core, Builder::system).context("cannot start the D-Bus thread")?;
-        tokio::spawn(notify.clone().watchdog(heartbeat));
+        if let Err(error) = bus::spawn(core, Builder::system) {
+            tracing::warn!(%error, "no D-Bus: no thread can be started for it; fairwayctl does not work");
+        }
+        notify.watchdog(heartbeat).context("cannot start the thread that feeds the watchdog")?;
         tracing::info!(
             event = "started",
             version = env!("CARGO_PKG_VERSION"),

@@ -39,7 +39,8 @@ pub struct GroupStatus {
 impl GroupStatus {
     /// One of the instances.
     pub fn instance(&self, name: &str) -> Option<&InstanceStatus> {
-        self.instances.iter().find(|instance| instance.name == name)
+        let place = self.instances.binary_search_by(|instance| instance.name.as_str().cmp(name)).ok()?;
+        Some(&self.instances[place])
     }
 }
 

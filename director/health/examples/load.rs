@@ -3,8 +3,8 @@
 //! director.
 //!
 //! ```text
-//! cargo run --release -p fairway-health --example load -- 1000 [tcp|http] [EVERY]
-//! for n in 100 1000 10000; do cargo run --release -p fairway-health --example load -- $n tcp 5; done
+//! cargo run --profile dist -p fairway-health --example load -- 1000 [tcp|http] [EVERY]
+//! for n in 100 1000 10000; do cargo run --profile dist -p fairway-health --example load -- $n tcp 5; done
 //! ```
 
 use std::error::Error;

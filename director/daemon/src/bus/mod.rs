@@ -45,12 +45,15 @@ const CHUNK: usize = 50;
 ///
 /// # Errors
 /// There is no such thread.
-pub fn spawn(core: Core, bus: impl Fn() -> Builder<'static> + Send + 'static) -> io::Result<()> {
+pub fn spawn(
+    core: Core,
+    bus: impl Fn() -> Builder<'static> + Send + 'static,
+) -> io::Result<thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new().name("bus".to_owned()).spawn(move || runtime.block_on(serve(core, bus))).map(drop)
+    thread::Builder::new().name("bus".to_owned()).spawn(move || runtime.block_on(serve(core, bus)))
 }
 
-/// Never returns while the daemon's parts live.
+/// Returns when the daemon's parts have ended.
 async fn serve(core: Core, bus: impl Fn() -> Builder<'static>) {
     let mut quiet = false;
     loop {

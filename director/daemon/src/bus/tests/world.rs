@@ -5,19 +5,19 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 use tempfile::TempDir;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use zbus::connection::Builder;
 use zbus::wire::DynamicType;
 use zbus::{Connection, Message, OwnedVariant};
 
 use fairway_config::BfdKey;
 
-use super::super::{Core, ManagerStatus, NAME, Reload, serve};
+use super::super::{Core, ManagerStatus, NAME, Reload, spawn};
 use crate::bfd::{BfdCommand, BfdStatus, Finding, SessionStatus};
 use crate::status::{
     GroupStatus, Handle, InstanceStatus, RealServerStatus, Refused, ServiceStatus, ServicesCommand,
@@ -59,7 +59,7 @@ pub struct World {
     pub core: Core,
     client: Option<Connection>,
     script: Arc<Mutex<Script>>,
-    serving: JoinHandle<()>,
+    serving: Option<JoinHandle<()>>,
     bus: Bus,
 }
 
@@ -115,7 +115,7 @@ impl World {
             shown: Arc::default(),
         };
         let address = bus.address.clone();
-        let serving = tokio::spawn(serve(core.clone(), move || Builder::address(address.as_str())));
+        let serving = spawn(core.clone(), move || Builder::address(address.as_str())).ok();
         Self { vrrp_status, bfd_status, services_status, manager, core, client: None, script, serving, bus }
     }
 
@@ -148,14 +148,14 @@ impl World {
         self.bus.stop();
     }
 
-    /// Lets the parts end, as on a stop; the result is the task that serves the bus.
-    pub fn end_of_parts(&mut self) -> &mut JoinHandle<()> {
+    /// Lets the parts end, as on a stop; the result is the thread that serves the bus.
+    pub fn end_of_parts(&mut self) -> JoinHandle<()> {
         self.vrrp_status = watch::channel(VrrpStatus::new()).0;
         self.bfd_status = watch::channel(BfdStatus::new()).0;
         self.services_status = watch::channel(ServicesStatus::new()).0;
         let last = self.manager.borrow().clone();
         self.manager = watch::channel(last).0;
-        &mut self.serving
+        self.serving.take().expect("there is the thread")
     }
 
     /// From now on the parts refuse everything.
