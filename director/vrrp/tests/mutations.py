@@ -5,7 +5,7 @@ Each mutation replaces a piece of text, which must occur exactly once, in a copy
 ever part of a build that ships. A mutation that still compiles but turns no test red is a failure, and so is one
 that no longer applies: then the list below needs an update.
 
-    director/vrrp/tests/mutations.py            all of them, about two minutes on two cores
+    director/vrrp/tests/mutations.py            all of them, some minutes on two cores
     director/vrrp/tests/mutations.py tie skew   those whose name contains one of the words
     director/vrrp/tests/mutations.py --simulation
                                                 only the simulated networks may notice
