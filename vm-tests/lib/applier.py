@@ -36,10 +36,9 @@ def apply(host: Host, etc: Path) -> None:
     """Modules, then devices and addresses, then sysctls (they name interfaces), then the firewall."""
     for file in sorted((etc / "modules-load.d").glob("*.conf")):
         modules = [line.strip() for line in file.read_text().splitlines() if line.strip() and line[0] not in "#;"]
-        for module in modules:
-            loaded = subprocess.run(["modprobe", module], check=False, text=True, capture_output=True)
-            if loaded.returncode != 0:
-                raise NotApplied(f"{file}: {module}: {loaded.stderr.strip()}")
+        loaded = subprocess.run(["modprobe", "-a", *modules], check=False, text=True, capture_output=True)
+        if loaded.returncode != 0:
+            raise NotApplied(f"{file}: {loaded.stderr.strip()}")
     networkd.apply(host, etc)
     for file in sorted((etc / "sysctl.d").glob("*.conf")):
         apply_sysctls(host, file)
@@ -51,6 +50,7 @@ def apply(host: Host, etc: Path) -> None:
 
 def apply_sysctls(host: Host, file: Path) -> None:
     """sysctl.d(5): `key = value` in either spelling; a key with a leading "-" may fail; globs are not expanded."""
+    settings: list[str] = []
     for number, raw in enumerate(file.read_text().splitlines(), 1):
         line = raw.strip()
         if not line or line[0] in "#;":
@@ -60,7 +60,13 @@ def apply_sysctls(host: Host, file: Path) -> None:
         if not equals or "*" in key:
             raise NotApplied(f"{file}:{number}: not understood: {line}")
         # Dots inside an interface's name are written as slashes and the other way round, as sysctl(8) reads it.
-        host.run("sysctl", "-qw", f"{key.removeprefix('-')}={value.strip()}", check=not key.startswith("-"))
+        if key.startswith("-"):
+            host.run("sysctl", "-qw", f"{key[1:]}={value.strip()}", check=False)
+        else:
+            settings.append(f"{key}={value.strip()}")
+    if settings:
+        # All at once: a program takes a tenth of a second here. The error of each is told.
+        host.run("sysctl", "-qw", *settings)
 
 
 def apply_firewall(host: Host) -> None:

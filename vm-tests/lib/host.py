@@ -195,9 +195,9 @@ class Host:
         return report
 
 
-def ip(*arguments: str) -> str:
+def ip(*arguments: str, stdin: str = "") -> str:
     """iproute2's ip, outside any host."""
-    done = subprocess.run(["ip", *arguments], check=False, text=True, capture_output=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(["ip", *arguments], check=False, text=True, capture_output=True, input=stdin)
     if done.returncode != 0:
         raise CommandFailed(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout

@@ -49,6 +49,7 @@ class Lab:
         self._bridges = 0
         self._bridge_of: dict[ipaddress.IPv4Network | ipaddress.IPv6Network, str] = {}
         self._ports = 0
+        self._cards: dict[tuple[str, str], int] = {}
         self._routers: list[str] = []
         self.virtual_ips = _virtual_ips(text)
         self.vip = next(iter(self.virtual_ips.values()))
@@ -128,8 +129,10 @@ class Lab:
     def _cable(self, host: Host, interface: str, bridge: str) -> None:
         port = f"port{self._ports}"
         self._ports += 1
-        ip("-n", SWITCH, "link", "add", port, "type", "veth", "peer", "name", interface, "netns", host.namespace)
-        ip("-n", SWITCH, "link", "set", port, "master", bridge, "up")
+        # As with a real card its address stays the same when the power comes back: neighbours remember it.
+        number = self._cards.setdefault((host.name, interface), len(self._cards) + 1)
+        peer = ["peer", "name", interface, "address", f"02:00:00:00:00:{number:02x}", "netns", host.namespace]
+        ip("-n", SWITCH, "link", "add", port, "up", "master", bridge, "type", "veth", *peer)
         host.cables[interface] = port
 
     # --- running

@@ -178,20 +178,20 @@ def _create(host: Host, sections: list[Section]) -> None:
 
 def _configure(host: Host, interface: str, sections: list[Section]) -> None:
     link, network = _one(sections, "Link"), _one(sections, "Network")
+    # networkd handles router advertisements itself, never the kernel; here nobody sends any.
+    sysctls = [f"net/ipv6/conf/{interface}/accept_ra=0"]
     if network.get("LinkLocalAddressing") == "no":
         # Some versions of networkd then turn IPv6 off altogether.
-        host.run("sysctl", "-qw", f"net/ipv6/conf/{interface}/disable_ipv6=1")
-    if mtu := link.get("MTUBytes"):
-        ip("-n", host.namespace, "link", "set", interface, "mtu", mtu)
-    # networkd handles router advertisements itself, never the kernel; here nobody sends any.
-    host.run("sysctl", "-qw", f"net/ipv6/conf/{interface}/accept_ra=0")
-    ip("-n", host.namespace, "link", "set", interface, "up")
+        sysctls.append(f"net/ipv6/conf/{interface}/disable_ipv6=1")
+    host.run("sysctl", "-qw", *sysctls)
+    commands = [f"link set {interface} mtu {mtu}"] if (mtu := link.get("MTUBytes")) else []
+    commands.append(f"link set {interface} up")
     for address in network.all("Address"):
         full = address if "/" in address else address + ("/128" if ":" in address else "/32")
-        ip("-n", host.namespace, "addr", "add", full, "dev", interface)
+        commands.append(f"addr add {full} dev {interface}")
     for section in (section for section in sections if section.name == "Address"):
-        flags = ["nodad"] if section.get("DuplicateAddressDetection") == "none" else []
-        flags += ["preferred_lft", "0"] if section.get("PreferredLifetime") == "0" else []
-        ip("-n", host.namespace, "addr", "add", section.get("Address"), "dev", interface, *flags)
-    for gateway in network.all("Gateway"):
-        ip("-n", host.namespace, "route", "add", "default", "via", gateway, "dev", interface)
+        flags = " nodad" if section.get("DuplicateAddressDetection") == "none" else ""
+        flags += " preferred_lft 0" if section.get("PreferredLifetime") == "0" else ""
+        commands.append(f"addr add {section.get('Address')} dev {interface}{flags}")
+    commands += [f"route add default via {gateway} dev {interface}" for gateway in network.all("Gateway")]
+    ip("-n", host.namespace, "-batch", "-", stdin="".join(f"{command}\n" for command in commands))

@@ -47,7 +47,8 @@ def test(lab: Lab) -> None:
     # The doctor asks for IPv6 addresses, too, on the master and on the backup.
     lab.power_on("lb1")
     lab.settle()
-    assert diagnoses(lab) == [set(), set()], "the doctor finds something in a healthy cluster"
+    healthy = diagnoses(lab)
+    assert healthy == [set(), set()], f"the doctors of a healthy cluster find {healthy}"
     ip("-6", "-n", "web1", "addr", "add", f"{vip6}/128", "dev", "eth0", "nodad")
     ip("-6", "-n", "web2", "addr", "del", f"{vip6}/128", "dev", "fairway0")
     wanted = {("nd-responder", f"{vip6} on eth0"), ("server-without-vip", "web2 of web-shop6-80")}
