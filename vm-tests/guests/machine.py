@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.errors import SetupError
+from runner.qemu import PROCESSOR
 
 from . import disk
 from .commands import Commands, Failed, retry
@@ -36,7 +37,9 @@ ATTEMPTS = 3
 FW_CFG_NAME = 55 - len("opt/io.systemd.credentials/")
 
 # The check of the timer fails, and the kernel panics, where the emulation stands still for a moment.
-KERNEL_ARGUMENTS = "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off systemd.firstboot=off systemd.show_status=no net.ifnames=0"
+# Mitigations cost emulated time and guard nothing here.
+EMULATED = "no_timer_check mitigations=off"
+KERNEL_ARGUMENTS = f"console=ttyS0 quiet panic=-1 {EMULATED} systemd.firstboot=off systemd.show_status=no net.ifnames=0"
 
 SHELL_UNIT = """[Unit]
 Description=Root shell of the tests
@@ -296,12 +299,11 @@ class Machine(Commands):
 
     def _command(self, console: Path) -> list[str]:
         plan = self.plan
-        firmware = isinstance(plan.boot, Firmware)
         metal = isinstance(plan.boot, Firmware) and plan.boot.metal
         argv = [
-            "qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=128", "-cpu", "max", "-m", str(MEMORY_MB),
+            "qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=128", "-cpu", PROCESSOR, "-m", str(MEMORY_MB),
             "-machine", f"q35,sata={'on' if metal else 'off'},smbus=off,usb=off,vmport=off,hpet=off,i8042=off",
-            "-smp", "2" if firmware else "1",
+            "-smp", "2",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
             "-uuid", f"f41a7a9e-5d0b-4d4d-8a3d-{plan.number:012x}",
             "-chardev", f"socket,id=console,path={self.directory}/console,server=on,wait=off,logfile={console}",
@@ -317,6 +319,7 @@ class Machine(Commands):
                 "-drive", f"if=pflash,unit=1,format=raw,file={plan.boot.variables}",
                 "-drive", f"if=none,id=disk,file={plan.boot.disk},format=raw,cache=unsafe",
                 "-device", f"{'ide-hd,bus=ide.0' if metal else 'virtio-blk-pci'},drive=disk,bootindex=1",
+                "-smbios", f"type=11,value=io.systemd.stub.kernel-cmdline-extra={EMULATED}",
             ]  # fmt: skip
         else:
             argv += [
