@@ -58,7 +58,7 @@ need_image_packages() { need_packages mmdebstrap debian-archive-keyring python3 
 
 # For whole guests: their firmware, and the switches between them.
 need_guests_packages() {
-    need_image_packages && need_packages qemu-system-x86 ovmf vde2 busybox-static iproute2 curl util-linux
+    need_image_packages && need_packages qemu-system-x86 ovmf vde2 busybox-static iproute2 curl openssh-client util-linux
 }
 
 # A rustc at least as new as Cargo.toml's rust-version, by rustup where there is none.

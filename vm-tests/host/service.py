@@ -36,7 +36,7 @@ mount --make-rprivate /
 mount -t cgroup2 cgroup2 {cgroups}
 mkdir {cgroups}/{name}
 echo $$ >{cgroups}/{name}/cgroup.procs
-exec unshare --cgroup --mount --pid --fork --kill-child sh -c "$1"
+exec unshare --cgroup --mount --pid --uts --fork --kill-child sh -c "$1"
 """
 LEAVE = """
 mount --make-rprivate /

@@ -45,7 +45,7 @@ class Appliance(Service):
         return super()._unit().replace(f"{self.directory}/director.toml", "/run/fairway/files/etc/fairway/director.toml")
 
     def try_inside(self, *argv: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        enter = ["nsenter", f"--target={self._shell()}", "--mount", "--pid", "--cgroup", "--net"]
+        enter = ["nsenter", f"--target={self._shell()}", "--mount", "--pid", "--uts", "--cgroup", "--net"]
         environment = [f"XDG_RUNTIME_DIR={self.directory}/runtime", f"DBUS_SYSTEM_BUS_ADDRESS=unix:path={self.directory}/runtime/bus",
                        f"PATH={self.path}"]  # fmt: skip
         return subprocess.run([*enter, "env", "-u", "CREDENTIALS_DIRECTORY", *environment, *argv], input=text, text=True, capture_output=True, timeout=60)
@@ -122,7 +122,7 @@ cp -a /dev/null /dev/zero /dev/urandom {device} /run/dev/
 cp -a {broken} /run/drawer/
 touch /run/dev/console
 mount --bind /run/dev /dev
-boot() {{ {program} boot 2>>{log} || echo "exit $?" >>{log}; cp /run/fairway/provision.json {scratch}/$1.json; grep -c /run/fairway/medium /proc/mounts >{scratch}/$1.mounts || true; }}
+boot() {{ hostname unnamed; {program} boot 2>>{log} || echo "exit $?" >>{log}; cp /run/fairway/provision.json {scratch}/$1.json; uname -n >{scratch}/$1.name; grep -c /run/fairway/medium /proc/mounts >{scratch}/$1.mounts || true; }}
 boot first
 cp /run/fairway/secrets/key {scratch}/key
 rm {device}
@@ -155,13 +155,14 @@ def a_labelled_disk_is_mounted(bench) -> None:
             devices.append(run(["losetup", "--find", "--show", "--read-only", str(image)]).strip())
         device, broken = devices
         script = MACHINE.format(device=device, broken=broken, program=binary("fairway-provision"), scratch=scratch, log=log)
-        run(["unshare", "--mount", "timeout", "120", "env", "-u", "CREDENTIALS_DIRECTORY", "sh", "-ec", script])
+        run(["unshare", "--mount", "--uts", "timeout", "120", "env", "-u", "CREDENTIALS_DIRECTORY", "sh", "-ec", script])
     finally:
         for device in devices:
             run(["losetup", "--detach", device])
     records = {name: json.loads((scratch / f"{name}.json").read_text()) for name in ("first", "without", "broken")}
     seen = {name: (record["state"], record["source"], record["host"]) for name, record in records.items()}
     assert seen == {"first": ("ok", "disk", "b"), "without": ("ok", "kept", "b"), "broken": ("refused", "kept", "b")}, (records, log.read_text())
+    assert [(scratch / f"{name}.name").read_text().strip() for name in records] == ["b"] * 3, "it is not called what it is"
     assert [(scratch / f"{name}.mounts").read_text().strip() for name in records] == ["0"] * 3, "it stays mounted"
     assert (scratch / "key").read_text() == "secret"
     for told in (records["broken"]["errors"][0], (scratch / "console").read_text()):

@@ -36,6 +36,8 @@ def apply(host: Host, etc: Path) -> None:
     """Modules, then devices and addresses, then sysctls (they name interfaces), then the firewall."""
     for file in sorted((etc / "modules-load.d").glob("*.conf")):
         modules = [line.strip() for line in file.read_text().splitlines() if line.strip() and line[0] not in "#;"]
+        if not modules:
+            continue
         loaded = subprocess.run(["modprobe", "-a", *modules], check=False, text=True, capture_output=True)
         if loaded.returncode != 0:
             raise NotApplied(f"{file}: {loaded.stderr.strip()}")

@@ -9,6 +9,7 @@ case, `ok NAME` or `FAIL NAME why`; exit code 0 if all are ok, else 1.
 import contextlib
 import ctypes
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -258,15 +259,14 @@ def refused_unknown_scheduler():
 def refused_many():
     """More errors than fit the socket's buffer at once; none may be lost."""
     lines = [f"-A -t 10.0.{i // 250}.{1 + i % 250}:80 -s nosuch" for i in range(1000)]
-    with open("/proc/sys/kernel/modprobe", "r+", encoding="utf-8") as modprobe:
-        usual = modprobe.read()
-        try:
-            # Else the kernel runs a program for each of them, which takes most of a minute.
-            modprobe.write("\n")
-            modprobe.flush()
-            result = run("ipvs-table", "apply", stdin=text(lines), check=False)
-        finally:
-            modprobe.write(usual)
+    modprobe = pathlib.Path("/proc/sys/kernel/modprobe")
+    usual = modprobe.read_text(encoding="utf-8")
+    try:
+        # Else the kernel runs a program for each of them, which takes most of a minute.
+        modprobe.write_text("\n", encoding="utf-8")
+        result = run("ipvs-table", "apply", stdin=text(lines), check=False)
+    finally:
+        modprobe.write_text(usual, encoding="utf-8")
     if result.stdout.strip() != "1000 operations, 1000 refused" or result.stderr.count("\n") != 1000:
         raise Failed(f"{result.stdout.strip()}; {result.stderr.count(chr(10))} errors; {result.stderr[:200]}")
 

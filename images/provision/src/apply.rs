@@ -230,7 +230,7 @@ fn secrets_of(directory: &Path) -> anyhow::Result<Secrets> {
 }
 
 /// All files below a directory.
-fn files_of(root: &Path) -> anyhow::Result<Files> {
+pub(crate) fn files_of(root: &Path) -> anyhow::Result<Files> {
     let mut files = Files::new();
     let mut left = vec![root.to_owned()];
     while let Some(directory) = left.pop() {

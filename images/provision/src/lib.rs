@@ -17,6 +17,7 @@
 pub mod apply;
 pub mod boot;
 pub mod keep;
+pub mod lease;
 pub mod machine;
 pub mod places;
 pub mod plan;

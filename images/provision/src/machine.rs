@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use fairway_gen::Topology;
 use fairway_gen::topology::Host;
 
+use crate::lease;
 use crate::places::Places;
 
 /// What this machine can be known by.
 #[derive(Debug, Clone, Default)]
 pub struct Machine {
-    /// Host names: of the credential `system.hostname`, then the kernel's.
+    /// Host names: of the credential `system.hostname`, then the kernel's, then those that DHCP servers gave.
     pub names: Vec<String>,
     /// From /etc/machine-id.
     pub machine_id: Option<String>,
@@ -46,6 +47,7 @@ impl Machine {
             .filter(|mac| !mac.is_empty() && mac.bytes().any(|b| !b":0".contains(&b)))
             .collect();
         machine.macs.sort();
+        machine.names.extend(lease::names(places));
         machine.names.retain(|name| !name.is_empty());
         machine
     }
@@ -107,9 +109,11 @@ impl Machine {
     }
 
     fn describe(&self) -> String {
-        let called = match self.names.first() {
-            Some(name) => format!("it is called \"{name}\""),
-            None => "it has no host name".to_owned(),
+        let mut names: Vec<_> = self.names.iter().map(|name| format!("\"{name}\"")).collect();
+        names.dedup();
+        let called = match &names[..] {
+            [] => "it has no host name".to_owned(),
+            names => format!("it is called {}", names.join(" and ")),
         };
         let id = self.machine_id.as_ref().map_or(String::new(), |id| format!(", machine ID {id}"));
         let macs = match self.macs.len() {
@@ -119,6 +123,25 @@ impl Machine {
         };
         format!("{called}{id}{macs}")
     }
+}
+
+/// Gives this machine the name that its host has in the topology, for the journal, prompts and whoever asks it, unless it
+/// has it already, be it with a domain. Nothing for a machine that is no host of one.
+///
+/// # Errors
+/// Why the kernel does not take it, for a human being.
+pub fn call(host: &str) -> Result<(), String> {
+    let current = nix::unistd::gethostname().unwrap_or_default();
+    if host.is_empty() || is_called(&current.to_string_lossy(), host) {
+        return Ok(());
+    }
+    nix::unistd::sethostname(host).map_err(|error| {
+        format!("the host name stays \"{}\", and is not \"{host}\": {error}", current.to_string_lossy())
+    })
+}
+
+fn is_called(name: &str, host: &str) -> bool {
+    name == host || name.strip_prefix(host).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// The names, or as many as fit a message.

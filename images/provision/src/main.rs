@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use fairway_config::provision::Provision;
 use fairway_provision::apply::{Wish, apply};
 use fairway_provision::places::Places;
-use fairway_provision::{boot, tell};
+use fairway_provision::{boot, lease, machine, tell};
 
 /// Makes an appliance the host of its topology that it is.
 #[derive(Debug, Parser)]
@@ -27,6 +28,8 @@ enum Verb {
     /// Put the newest good topology in force: from the credential fairway.topology, the file system labelled FAIRWAY, or
     /// the copy of the last good one; exit 1 if there is none
     Boot,
+    /// Where nothing is in force, try again with the names that DHCP servers have given
+    Lease,
     /// Check a topology, show what it changes on all hosts, and put it in force on this one, without a restart; if
     /// anything refuses it, the one before stays
     Apply {
@@ -58,12 +61,18 @@ fn main() -> ExitCode {
     let places = Places::new(root, medium);
     match verb {
         Verb::Boot => {
-            let record = boot::boot(&places);
-            tell::tell(&places, &record);
-            if let Err(error) = tell::write_record(&places, &record) {
-                eprintln!("fairway-provision: {error}");
-            }
+            let record = report(&places, boot::boot(&places));
             if record.source.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        // That the name is no host's is told, and no failure: the next lease may have another.
+        Verb::Lease => {
+            let machine = places.is_machine();
+            if let Some(record) =
+                lease::provision(&places, &mut |words| if machine { run(words) } else { Ok(()) })
+            {
+                report(&places, record);
+            }
+            ExitCode::SUCCESS
         }
         Verb::Apply { topology, dry_run, yes, diff, secrets } => {
             let wish = Wish { topology, secrets, dry_run, yes, diff };
@@ -72,6 +81,18 @@ fn main() -> ExitCode {
         }
         Verb::Man { out } => exit(clap_mangen::generate_to(Arguments::command(), out).map_err(Into::into)),
     }
+}
+
+/// Calls the machine what it is, and tells what has come of it.
+fn report(places: &Places, mut record: Provision) -> Provision {
+    if places.is_machine() {
+        record.warnings.extend(machine::call(&record.host).err());
+    }
+    tell::tell(places, &record);
+    if let Err(error) = tell::write_record(places, &record) {
+        eprintln!("fairway-provision: {error}");
+    }
+    record
 }
 
 fn exit(result: anyhow::Result<()>) -> ExitCode {

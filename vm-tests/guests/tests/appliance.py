@@ -8,6 +8,9 @@ with subtest("the root is checked, and only memory is written to"):
     lb2.succeed("grep -cx 'CRYPT-VERITY-.*-root' /sys/block/dm-0/dm/uuid")
     lb2.succeed("bootctl status | grep -cF 'Product: systemd-boot'")
 
+with subtest("nobody changes the kernel's command line at the boot menu"):
+    lb2.succeed("grep -cx 'editor no' /boot/loader/loader.conf")
+
 with subtest("the disk has been partitioned"):
     labels = lb2.succeed("lsblk --noheadings --output PARTLABEL --raw").split()
     assert labels.count("_empty") == 2, f"no second slot: {labels}"

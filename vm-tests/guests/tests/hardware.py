@@ -19,6 +19,7 @@ with subtest("a stick labelled FAIRWAY"):
     assert known != topology
     lb1.insert_stick({"topology.toml": known, "topology.toml.sha256": lb1.sha256(known)})
     serves("disk")
+    assert lb1.succeed("uname -n").strip() == "lb1"
     lb1.succeed("realpath /sys/class/net/eth1/device/driver | grep -c /e1000e$")
     lb1.succeed("realpath /sys/block/sda | grep -c /ata")
     lb1.succeed("realpath /dev/disk/by-label/FAIRWAY | xargs -i udevadm info --query property --property ID_BUS --value {} | grep -cx usb")

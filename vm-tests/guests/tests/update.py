@@ -1,9 +1,12 @@
 """A signed update into the other slot, also after a power cut in its midst; it boots; and back, also when it cannot boot."""
 
+import subprocess
+
 from guests import update
 
 VERSION = "sed -n s/^IMAGE_VERSION=//p /usr/lib/os-release | tr -d '\"'"
-UPDATE = "/usr/lib/systemd/systemd-sysupdate update"
+SERVICE = "systemd-sysupdate.service"
+UPDATE = f"systemctl start --wait {SERVICE}"
 
 lb1.plan.medium = lb1.directory / "update"
 OLD, NEW = update.build(image, lb1.plan.medium)
@@ -29,10 +32,27 @@ def labels() -> list[str]:
     return lb1.succeed("lsblk --noheadings --raw --output PARTLABEL").split()
 
 
+keys = {}
+for name in ("given", "other"):
+    keys[name] = lb1.directory / name
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys[name]], check=True)
+lb1.plan.credentials["ssh.authorized_keys.root"] = (lb1.directory / "given.pub").read_text()
+SSH = f"ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile={lb1.directory}/known -i"
+
 lb1.start()
 booted(OLD)
 slot = lb1.succeed("lsblk --noheadings --raw --bytes --output PATH,PARTLABEL,SIZE | awk '$2 == \"_empty\" && $3 > 100e6 { print $1 }'").strip()
 assert len(slot.split()) == 1, f"no second slot: {slot}"
+
+with subtest("by SSH, with the key that it was given: a topology is looked at before it is applied"):
+    address = lb1.succeed("ip -4 -json address show eth1 | jq -r '.[0].addr_info[0].local'").strip()
+    client.wait_until_succeeds(f"{SSH} {keys['given']} root@{address} fairwayctl provision")
+    changed = lb1.succeed("sed 's/scheduler = \"rr\"/scheduler = \"wlc\"/' /etc/fairway/topology.toml")
+    (lb1.directory / "changed.toml").write_text(changed)
+    plan = client.succeed(f"{SSH} {keys['given']} root@{address} fairwayctl apply --dry-run - <{lb1.directory}/changed.toml")
+    assert "lb1" in plan and "lb2" in plan, f"the plan: {plan}"
+    lb1.succeed("grep -c 'scheduler = \"rr\"' /etc/fairway/topology.toml")
+    client.fail(f"{SSH} {keys['other']} root@{address} true")
 
 with subtest("an update that nobody trusts is refused, and changes nothing"):
     lb1.fail(UPDATE)
@@ -43,9 +63,9 @@ with subtest("an update that nobody trusts is refused, and changes nothing"):
     assert kernels() == [f"fairway_{OLD}.efi"]
 
 with subtest("its power goes while the slot is written: it boots as before"):
-    lb1.succeed(f"systemd-run --unit cut {UPDATE}")
-    lb1.succeed(f"while cmp --quiet --bytes 65536 {slot} /dev/zero; do systemctl is-active --quiet cut; sleep 0.1; done", timeout=300)
-    lb1.succeed("systemctl is-active cut")
+    lb1.succeed(f"systemctl start {SERVICE}")
+    lb1.succeed(f"while cmp --quiet --bytes 65536 {slot} /dev/zero; do systemctl is-active --quiet {SERVICE}; sleep 0.1; done", timeout=300)
+    lb1.succeed(f"systemctl is-active {SERVICE}")
     lb1.crash()
     lb1.start()
     booted(OLD)

@@ -6,9 +6,11 @@ use fairway_config::provision::{Source, State};
 
 use super::*;
 use crate::keep;
+use crate::lease;
 use crate::machine::Machine;
 use crate::prepared::Prepared;
 use crate::source;
+use crate::tell;
 use crate::tree::Trees;
 
 const DIRECTOR: &str = "run/fairway/files/etc/fairway/director.toml";
@@ -39,6 +41,34 @@ fn a_credential_makes_a_director() {
             machine.read(&format!("run/fairway/files/etc/{linked}"))
         );
     }
+}
+
+#[test]
+fn a_name_from_dhcp_counts_when_it_comes() {
+    let machine = Box::new("unnamed");
+    machine.put("credentials/fairway.topology", topology());
+    let refused = machine.boot();
+    assert_eq!((refused.state, refused.source), (State::Refused, None), "{refused:?}");
+    tell::write_record(&machine.places, &refused).unwrap();
+    let mut ran = Vec::new();
+    let mut again = |machine: &Box| {
+        lease::provision(&machine.places, &mut |words| {
+            ran.push(words.join(" "));
+            if words[1] == "is-active" { Err("inactive".to_owned()) } else { Ok(()) }
+        })
+    };
+    assert_eq!(again(&machine), None, "no lease");
+    machine.put("run/systemd/netif/leases/2", "ADDRESS=10.0.0.77\nHOSTNAME=printer\n");
+    let other = again(&machine).unwrap();
+    assert_eq!(other.source, None, "{other:?}");
+    tell::write_record(&machine.places, &other).unwrap();
+    assert_eq!(again(&machine), None, "a renewed lease says nothing new");
+    machine.put("run/systemd/netif/leases/3", "ADDRESS=10.0.0.78\nHOSTNAME=lb2.example.org\n");
+    let record = again(&machine).unwrap();
+    assert_eq!((record.state, record.host.as_str()), (State::Ok, "lb2"), "{record:?}");
+    assert_eq!(again(&machine), None, "something is in force");
+    assert_eq!(ran.first().map(String::as_str), Some("systemctl restart systemd-modules-load.service"));
+    assert_eq!(ran.last().map(String::as_str), Some("systemctl start fairway-director.service"), "{ran:?}");
 }
 
 #[test]
