@@ -16,7 +16,7 @@ install_units() {
 
 install_appliance_units() {
     local units=$1/images/provision/systemd out=$2
-    install_with_paths "$out" "$units"/{fairway-provision.service,fairway-console@.service}
+    install_with_paths "$out" "$units"/{fairway-provision.service,fairway-lease.service,fairway-lease.path,fairway-console@.service}
 }
 
 install_with_paths() {

@@ -35,11 +35,21 @@ in
     groups.fairway = { };
   };
 
+  systemd.paths.fairway-lease.wantedBy = [ "multi-user.target" ];
+
   systemd.services = {
-    # The package's unit.
+    # The package's units.
     fairway-provision = {
       wantedBy = [ "sysinit.target" ];
       # blkid, mount, umount, udevadm
+      path = [
+        pkgs.util-linux
+        pkgs.systemd
+      ];
+    };
+
+    fairway-lease = {
+      wantedBy = [ "multi-user.target" ];
       path = [
         pkgs.util-linux
         pkgs.systemd
