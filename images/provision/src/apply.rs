@@ -182,7 +182,7 @@ fn record(places: &Places, before: &Provision, prepared: &Prepared) {
     }
 }
 
-fn lock(places: &Places) -> anyhow::Result<Flock<File>> {
+pub(crate) fn lock(places: &Places) -> anyhow::Result<Flock<File>> {
     let path = places.fairway().join("lock");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock)

@@ -5,7 +5,7 @@ use std::fs;
 use fairway_config::provision::Provision;
 use fairway_gen::render::Files;
 
-use crate::apply::files_of;
+use crate::apply::{files_of, lock};
 use crate::boot::boot;
 use crate::places::Places;
 use crate::steps::{Run, Steps};
@@ -26,8 +26,13 @@ pub fn names(places: &Places) -> Vec<String> {
 /// Where nothing is in force, tries once more what the machine was given, and starts what the boot would have started.
 /// `None` if there is nothing new to tell.
 pub fn provision(places: &Places, run: &mut Run<'_>) -> Option<Provision> {
+    if names(places).is_empty() {
+        return None;
+    }
+    // Else somebody is applying one, and needs no name.
+    let _lock = lock(places).ok()?;
     let trees = Trees::new(places);
-    if trees.current().is_some() || names(places).is_empty() {
+    if trees.current().is_some() {
         return None;
     }
     let before = tell::read_record(places).unwrap_or_default();

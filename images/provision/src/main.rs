@@ -59,6 +59,8 @@ enum Verb {
 fn main() -> ExitCode {
     let Arguments { root, medium, verb } = Arguments::parse();
     let places = Places::new(root, medium);
+    let machine = places.is_machine();
+    let mut run = |words: &[&str]| if machine { run(words) } else { Ok(()) };
     match verb {
         Verb::Boot => {
             let record = report(&places, boot::boot(&places));
@@ -66,18 +68,14 @@ fn main() -> ExitCode {
         }
         // That the name is no host's is told, and no failure: the next lease may have another.
         Verb::Lease => {
-            let machine = places.is_machine();
-            if let Some(record) =
-                lease::provision(&places, &mut |words| if machine { run(words) } else { Ok(()) })
-            {
+            if let Some(record) = lease::provision(&places, &mut run) {
                 report(&places, record);
             }
             ExitCode::SUCCESS
         }
         Verb::Apply { topology, dry_run, yes, diff, secrets } => {
             let wish = Wish { topology, secrets, dry_run, yes, diff };
-            let machine = places.is_machine();
-            exit(apply(&places, &wish, &mut |words| if machine { run(words) } else { Ok(()) }))
+            exit(apply(&places, &wish, &mut run))
         }
         Verb::Man { out } => exit(clap_mangen::generate_to(Arguments::command(), out).map_err(Into::into)),
     }
