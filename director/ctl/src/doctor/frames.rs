@@ -153,13 +153,31 @@ fn ipv6_header(from: Ipv6Addr, to: Ipv6Addr, protocol: u8, hops: u8, length: usi
     header
 }
 
-/// A packet with a SYN. `None` for ends of different families.
-pub(super) fn syn(from: (IpAddr, u16), to: (IpAddr, u16)) -> Option<Vec<u8>> {
+/// A packet that begins a TCP connection with this sequence number. `None` for ends of different families.
+pub(super) fn syn(from: (IpAddr, u16), to: (IpAddr, u16), sequence: u32) -> Option<Vec<u8>> {
+    // A segment size that fits every link of IPv6.
+    segment(from, to, sequence, SYN, &[2, 4, 4, 0xc4])
+}
+
+/// A packet that ends it.
+pub(super) fn reset(from: (IpAddr, u16), to: (IpAddr, u16), sequence: u32) -> Option<Vec<u8>> {
+    segment(from, to, sequence.wrapping_add(1), RST, &[])
+}
+
+fn segment(
+    from: (IpAddr, u16),
+    to: (IpAddr, u16),
+    sequence: u32,
+    flags: u8,
+    options: &[u8],
+) -> Option<Vec<u8>> {
     let mut tcp = Vec::with_capacity(24);
     tcp.extend_from_slice(&from.1.to_be_bytes());
     tcp.extend_from_slice(&to.1.to_be_bytes());
-    tcp.extend_from_slice(&[0xfa, 0x12, 0x3a, 0x77, 0, 0, 0, 0, 6 << 4, SYN, 0x20, 0, 0, 0, 0, 0]);
-    tcp.extend_from_slice(&[2, 4, 4, 0xc4]); // a segment size that fits every link of IPv6
+    tcp.extend_from_slice(&sequence.to_be_bytes());
+    let words = u8::try_from(5 + options.len() / 4).ok()?;
+    tcp.extend_from_slice(&[0, 0, 0, 0, words << 4, flags, 0x20, 0, 0, 0, 0, 0]);
+    tcp.extend_from_slice(options);
     let check = checksum(pseudo_header(from.0, to.0, TCP, tcp.len()) + sum(&tcp));
     tcp[16..18].copy_from_slice(&check);
     let header = match (from.0, to.0) {
@@ -170,8 +188,8 @@ pub(super) fn syn(from: (IpAddr, u16), to: (IpAddr, u16)) -> Option<Vec<u8>> {
     Some([header, tcp].concat())
 }
 
-/// The TCP flags of a frame between these ends.
-pub(super) fn flags(frame: &[u8], from: (IpAddr, u16), to: (IpAddr, u16)) -> Option<u8> {
+/// The TCP flags of a frame between these ends that answers the [`syn`] with this sequence number, and no older one.
+pub(super) fn flags(frame: &[u8], from: (IpAddr, u16), to: (IpAddr, u16), sequence: u32) -> Option<u8> {
     let packet = frame.get(IN_FRAME..)?;
     let (ends, tcp) = match (from.0, to.0) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
@@ -186,5 +204,6 @@ pub(super) fn flags(frame: &[u8], from: (IpAddr, u16), to: (IpAddr, u16)) -> Opt
         _ => return None,
     };
     let here = ends && tcp.get(..2)? == from.1.to_be_bytes() && tcp.get(2..4)? == to.1.to_be_bytes();
-    here.then(|| tcp.get(13).copied())?
+    let answers = tcp.get(8..12)? == sequence.wrapping_add(1).to_be_bytes();
+    (here && answers).then(|| tcp.get(13).copied())?
 }

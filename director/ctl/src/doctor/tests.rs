@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use fairway_config::Family;
 
 use super::firewall::{Packet, Ruleset};
-use super::frames::{Mac, answer, checksum, flags, question, syn};
+use super::frames::{Mac, answer, checksum, flags, question, reset, syn};
 use super::host::Setting;
 use super::*;
 
@@ -111,7 +111,7 @@ fn frames_are_what_the_standards_say() {
         IpAddr::V6(ip) => words(&ip.octets()),
     };
     for ((own, vip), header) in [(pair("10.0.0.11", "10.0.0.100"), 20), (pair("fd00::b", "fd00::64"), 40)] {
-        let packet = syn((own, 61_123), (vip, 80)).unwrap();
+        let packet = syn((own, 61_123), (vip, 80), u32::MAX).unwrap();
         assert_eq!(packet.len(), header + 24);
         let pseudo = octets(own) + octets(vip) + 6 + 24;
         assert_eq!(
@@ -119,14 +119,19 @@ fn frames_are_what_the_standards_say() {
             [0, 0],
             "what has its checksum sums up to nothing"
         );
-        let frame = [&[0; 14][..], &packet].concat();
-        assert_eq!(flags(&frame, (own, 61_123), (vip, 80)), Some(2));
-        assert_eq!(flags(&frame, (own, 61_123), (vip, 81)), None);
-        assert_eq!(flags(&frame, (vip, 61_123), (own, 80)), None);
-        assert_eq!(flags(&frame[..40], (own, 61_123), (vip, 80)), None);
+        let end = reset((own, 61_123), (vip, 80), u32::MAX).unwrap();
+        assert_eq!(end.len(), header + 20);
+        assert_eq!(end[header + 4..header + 8], [0; 4], "the number after the first");
+        assert_eq!(end[header + 13], 4);
+        let frame = [&[0; 14][..], &packet].concat(); // as if it acknowledged what had the number before 0
+        assert_eq!(flags(&frame, (own, 61_123), (vip, 80), u32::MAX), Some(2));
+        assert_eq!(flags(&frame, (own, 61_123), (vip, 80), 1), None, "it answers another question");
+        assert_eq!(flags(&frame, (own, 61_123), (vip, 81), u32::MAX), None);
+        assert_eq!(flags(&frame, (vip, 61_123), (own, 80), u32::MAX), None);
+        assert_eq!(flags(&frame[..40], (own, 61_123), (vip, 80), u32::MAX), None);
     }
     let (own, vip) = pair("10.0.0.11", "10.0.0.100");
-    assert_eq!(checksum(words(&syn((own, 1), (vip, 2)).unwrap()[..20])), [0, 0]);
+    assert_eq!(checksum(words(&syn((own, 1), (vip, 2), 3).unwrap()[..20])), [0, 0]);
     let mac = Mac([2, 0, 0, 0, 0, 1]);
     let (to, request) = question(mac, own, vip).unwrap();
     assert_eq!((to, request.len()), (Mac([0xff; 6]), 28));

@@ -1,6 +1,7 @@
 //! Frames on the wire: who has an address, and TCP segments that go to one certain server whatever the routes say.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd as _;
@@ -12,6 +13,9 @@ use nix::sys::socket::{LinkAddr, MsgFlags, SockaddrStorage, bind, sendto};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::frames::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Mac, RST};
+
+/// Above it are the ports that the kernel gives to nobody who does not ask for them (`net.ipv4.ip_local_port_range`).
+const PORTS: u16 = 61_000;
 
 /// All addresses of this host, with their interfaces.
 pub(super) fn addresses() -> Vec<(String, IpAddr)> {
@@ -145,18 +149,29 @@ impl Port {
         let Some(own) = self.source(near) else { return Ok(Knock::Silence) };
         let ethertype = if own.is_ipv4() { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 };
         let socket = self.open(ethertype)?;
-        // Each try from another port: the kernel, which knows of none of it, resets what is answered.
-        for source in [61_123_u16, 61_124, 61_125] {
-            let Some(packet) = frames::syn((own, source), (address, port)) else { return Ok(Knock::Silence) };
+        for _ in 0..3 {
+            // Another port and number each time: servers repeat their answers for a minute, and what they say to one
+            // question, or to one who asked before, must not be taken for somebody else's answer to the next.
+            let random = RandomState::new().build_hasher().finish();
+            let [high, low, number @ .., _, _] = random.to_be_bytes();
+            let source = PORTS + u16::from_be_bytes([high, low]) % (u16::MAX - PORTS);
+            let (from, number) = ((own, source), u32::from_be_bytes(number));
+            let Some(packet) = frames::syn(from, (address, port), number) else { return Ok(Knock::Silence) };
             self.send(&socket, to, ethertype, &packet)?;
             let mut answer = None;
             listen(&socket, wait / 3, |frame| {
-                answer = frames::flags(frame, (address, port), (own, source));
+                answer = frames::flags(frame, (address, port), from, number);
                 answer.is_some()
             })?;
             match answer {
                 Some(flags) if flags & RST != 0 => return Ok(Knock::Refused),
-                Some(_) => return Ok(Knock::Open),
+                Some(_) => {
+                    // The kernel, which knows of none of it, does not reset what comes from a director's virtual IP.
+                    if let Some(packet) = frames::reset(from, (address, port), number) {
+                        self.send(&socket, to, ethertype, &packet)?;
+                    }
+                    return Ok(Knock::Open);
+                }
                 None => {}
             }
         }
