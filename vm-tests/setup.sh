@@ -1,6 +1,9 @@
 # Sourced by ./demo and ./test: brings what they need on a fresh Debian or Ubuntu machine, and says so first.
 # shellcheck shell=bash
 
+# Where the project is, from wherever this is called.
+project=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
+
 say() { printf '\n== %s\n' "$*"; }
 
 as_root() {
@@ -64,7 +67,7 @@ need_guests_packages() {
 # A rustc at least as new as Cargo.toml's rust-version, by rustup where there is none.
 need_rust() {
     local wanted
-    wanted=$(sed -n 's/^rust-version = "\([0-9.]*\)".*/\1/p' Cargo.toml)
+    wanted=$(sed -n 's/^rust-version = "\([0-9.]*\)".*/\1/p' "$project/Cargo.toml")
     PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
     rust_is_at_least "$wanted" && return 0
     if ! command -v rustup >/dev/null; then

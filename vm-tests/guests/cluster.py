@@ -77,7 +77,7 @@ class Cluster:
                     if name in firmware
                     else Direct(image.kernel, small, image.root)
                 )
-                plan = Plan(name, number, boot, sockets, self._credentials(name))
+                plan = Plan(name, number, boot, sockets, credentials(topology, name))
                 if stays and name not in firmware:
                     plan.var = self.directory / f"{name}-var"
                     disk.var(plan.var)
@@ -86,13 +86,6 @@ class Cluster:
         except BaseException:
             self.close()
             raise
-
-    def _credentials(self, name: str) -> dict[str, str | Path]:
-        credentials: dict[str, str | Path] = {"fairway.topology": self.topology, "fairway.host": name}
-        if name.startswith("web"):
-            credentials["systemd.extra-unit.nginx.service"] = WEB_SERVER
-            credentials["systemd.unit-dropin.multi-user.target~nginx"] = "[Unit]\nWants=nginx.service\n"
-        return credentials
 
     def nodes(self) -> dict[str, Any]:
         return {**self.machines, "client": self.client}
@@ -109,6 +102,15 @@ class Cluster:
         for part in reversed(self._parts):
             part.close()
         self._scratch.cleanup()
+
+
+def credentials(topology: Path, name: str) -> dict[str, str | Path]:
+    """What makes a machine this host of the topology, and its own service, if it is a real server."""
+    given: dict[str, str | Path] = {"fairway.topology": topology, "fairway.host": name}
+    if name.startswith("web"):
+        given["systemd.extra-unit.nginx.service"] = WEB_SERVER
+        given["systemd.unit-dropin.multi-user.target~nginx"] = "[Unit]\nWants=nginx.service\n"
+    return given
 
 
 def firmware_boot(image: Image, directory: Path) -> Firmware:

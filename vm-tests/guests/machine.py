@@ -28,8 +28,11 @@ BOOT = 600.0
 MEMORY_MB = 448
 
 # QEMU's emulation now and then loses its way where the kernel changes its own code, which it does before it starts its
-# first process. Such a machine is switched on once more; what comes later is the appliance's own.
-EMULATION = re.compile(r"Comm: swapper/0 (?s:.*)Kernel panic - not syncing: Attempted to kill the idle task")
+# first process and soon after: there is a breakpoint where another processor has just changed an instruction (int3). Such a
+# machine is switched on once more; what comes later is the appliance's own.
+EMULATION = re.compile(
+    r"Comm: swapper/0 (?s:.*)Kernel panic - not syncing: Attempted to kill the idle task|Oops: int3: (?s:.*)Kernel panic - not syncing"
+)
 ATTEMPTS = 3
 
 # QEMU's longest name of a file of fw_cfg, less what systemd wants before a credential's own. Longer ones go through
@@ -127,7 +130,7 @@ class Machine(Commands):
         console = self.directory / "console.log"
         with (self.directory / "qemu.log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(console), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                [*self.qemu(), *self._ports(console)], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
         # At once: what the guest says before somebody listens is lost.
         self._shell = self._open("shell")
@@ -265,7 +268,7 @@ class Machine(Commands):
                         self._process.wait(10)
                     if self.running or not EMULATION.search(self.console_text()):
                         raise
-                    print(f"         {self.name}: the emulation broke the kernel before it had a process; once more", flush=True)
+                    print(f"         {self.name}: the emulation broke the kernel while it started; once more", flush=True)
                     self.start()
             self._ready()
         elif not self.running:
@@ -297,7 +300,8 @@ class Machine(Commands):
 
     # QEMU
 
-    def _command(self, console: Path) -> list[str]:
+    def qemu(self) -> list[str]:
+        """QEMU's arguments for the machine, without the ports at which somebody listens."""
         plan = self.plan
         metal = isinstance(plan.boot, Firmware) and plan.boot.metal
         argv = [
@@ -306,12 +310,6 @@ class Machine(Commands):
             "-smp", "2",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
             "-uuid", f"f41a7a9e-5d0b-4d4d-8a3d-{plan.number:012x}",
-            "-chardev", f"socket,id=console,path={self.directory}/console,server=on,wait=off,logfile={console}",
-            "-serial", "chardev:console",
-            "-qmp", f"unix:{self.directory}/qmp,server=on,wait=off",
-            "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
-            "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=shell,name=test.shell",
-            "-device", "virtio-rng-pci",
         ]  # fmt: skip
         if isinstance(plan.boot, Firmware):
             argv += [
@@ -353,6 +351,16 @@ class Machine(Commands):
                 strings.write_text(f"io.systemd.credential.binary:{name}={content}")
                 argv += ["-smbios", f"type=11,path={strings}"]
         return argv
+
+    def _ports(self, console: Path) -> list[str]:
+        return [
+            "-chardev", f"socket,id=console,path={self.directory}/console,server=on,wait=off,logfile={console}",
+            "-serial", "chardev:console",
+            "-qmp", f"unix:{self.directory}/qmp,server=on,wait=off",
+            "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
+            "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=shell,name=test.shell",
+            "-device", "virtio-rng-pci",
+        ]  # fmt: skip
 
     def _write_credentials(self) -> dict[str, Path]:
         plan = self.plan

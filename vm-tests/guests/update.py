@@ -1,4 +1,4 @@
-"""The next version of an image, as a signed update: the same files under another version, so that it takes seconds."""
+"""The next version of an image, as a signed update: its files under another version, so that it takes seconds."""
 
 from __future__ import annotations
 
@@ -47,13 +47,14 @@ def following(old: str) -> str:
     return old[:-1] + str((int(old[-1]) + 1) % 10)
 
 
-def build(image: Image, medium: Path) -> tuple[str, str]:
-    """Makes the update a file system, with the key that it is signed with. Returns both versions."""
+def build(image: Image, medium: Path, programs: dict[str, str] | None = None) -> tuple[str, str]:
+    """Makes the update a file system, with the key that it is signed with. Returns both versions. `programs`: scripts
+    that are in the place of programs, by path."""
     old = version(image)
     new = following(old)
     with tempfile.TemporaryDirectory(prefix="fairway-update-") as name:
         work = Path(name)
-        _root(image, work, old, new)
+        _root(image, work, old, new, programs or {})
         definitions = work / "definitions"
         definitions.mkdir()
         (definitions / "10-root.conf").write_text(ROOT)
@@ -81,8 +82,8 @@ def build(image: Image, medium: Path) -> tuple[str, str]:
     return old, new
 
 
-def _root(image: Image, work: Path, old: str, new: str) -> None:
-    """The files of the image, with another version."""
+def _root(image: Image, work: Path, old: str, new: str, programs: dict[str, str]) -> None:
+    """The files of the image, with another version, and with these programs."""
     shutil.copy(image.root, work / "old.raw")
     tools.run(work, "fsck.erofs", "--extract=/mnt/tree", "/mnt/old.raw")
     release = work / "tree/usr/lib/os-release"
@@ -90,6 +91,8 @@ def _root(image: Image, work: Path, old: str, new: str) -> None:
     if f"IMAGE_VERSION={old}" not in text.replace('"', ""):
         raise SetupError(f"the image's os-release does not say that it is {old}")
     release.write_text(text.replace(old, new))
+    for path, script in programs.items():
+        (work / "tree" / path).write_text(script)
 
 
 def _kernel(kernel: bytes, old: str, new: str, root_hash: str) -> bytes:

@@ -13,8 +13,9 @@ OLD, NEW = update.build(image, lb1.plan.medium)
 
 
 def booted(version: str) -> None:
-    """It serves in this version, and has the update at hand."""
+    """It is master in this version, and has the update at hand."""
     lb1.wait_for_unit("fairway-director.service")
+    lb1.wait_until_succeeds("fairwayctl status --json | jq -e '.groups[0].state == \"master\"'", timeout=60)
     assert lb1.succeed(VERSION).strip() == version
     lb1.succeed("mkdir -p /var/lib/fairway-update && mount -o ro /dev/disk/by-label/update /var/lib/fairway-update")
 
