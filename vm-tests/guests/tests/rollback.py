@@ -41,11 +41,13 @@ with subtest("the same update once more"):
     lb1.succeed(f"systemctl start --wait {SERVICE}")
     assert kernels() == [f"fairway_{OLD}.efi", f"fairway_{NEW}+3-0.efi"], f"{kernels()}"
 
-lb1.succeed("systemctl --no-block reboot")
 for attempt in (1, 2, 3):
     with subtest(f"attempt {attempt} at the new version"):
-        lb1.wait_for_shutdown()
-        lb1.start()
+        if attempt == 1:
+            lb1.reboot()
+        else:
+            lb1.wait_for_shutdown()
+            lb1.start()
         assert lb1.succeed(VERSION).strip() == NEW
         assert kernels() == [f"fairway_{OLD}.efi", f"fairway_{NEW}+{3 - attempt}-{attempt}.efi"], f"{kernels()}"
 

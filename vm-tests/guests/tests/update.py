@@ -78,8 +78,10 @@ with subtest("the same update once more goes into the other slot"):
     assert kernels() == [f"fairway_{OLD}.efi", f"fairway_{NEW}+3-0.efi"], f"{kernels()}"
     assert {f"fairway_{OLD}", f"fairway_{NEW}"} <= set(labels()), f"{labels()}"
 
-with subtest("it is booted, and counted as good"):
-    lb1.reboot()
+with subtest("it is booted, after a shutdown in order, and counted as good"):
+    lb1.shutdown()
+    assert "FAILED" not in lb1.console_text(), f"{lb1.console_text()}"
+    lb1.start()
     booted(NEW)
     lb1.wait_for_unit("boot-complete.target")
     lb1.wait_until_succeeds(f"test -e /boot/EFI/Linux/fairway_{NEW}.efi", timeout=300)
