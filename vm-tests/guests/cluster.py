@@ -60,7 +60,6 @@ class Cluster:
         self._scratch = tempfile.TemporaryDirectory(prefix="fairway-guests-")
         self.directory = Path(self._scratch.name)
         self.image = image
-        self.topology = topology
         self._parts: list[Any] = []
         parsed = tomllib.loads(topology.read_text())
         try:
